@@ -1,0 +1,241 @@
+//! What is kept about a run.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{Envelope, Error, payload::Payload, step::StepId};
+
+/// Identifies a run: a hash of its workflow and its event, so that an event delivered twice finds the same run.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(String);
+
+impl RunId {
+    /// The run that the event with this id (or idempotency key) starts in this workflow.
+    pub fn of(workflow: &str, event_id: &str) -> Self {
+        let mut hash = Sha256::new();
+        // The length keeps ("a", "bc") apart from ("ab", "c").
+        hash.update((workflow.len() as u64).to_be_bytes());
+        hash.update(workflow);
+        hash.update(event_id);
+        // 128 bits: no two of 10^15 runs meet, by chance of less than 10^-8.
+        Self(hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// The id of a run known by its text, as people pass it around.
+    pub fn from_text(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text of the id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Accepted, and no step started: it has not been seen by a worker, or waits for its turn.
+    Queued,
+    /// An invocation is at work on it.
+    Running,
+    /// Between two invocations: it sleeps, waits for a retry, or is about to go on.
+    Waiting,
+    /// Ended with an output.
+    Completed,
+    /// Ended with an error.
+    Failed,
+    /// Ended by a person.
+    Cancelled,
+}
+
+impl Status {
+    /// Whether nothing more will happen.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+    }
+
+    /// The name, as it is stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What a run that is not running waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "for", rename_all = "snake_case")]
+pub enum WaitingFor {
+    /// A sleep to end.
+    Sleep {
+        /// Which one.
+        step: StepId,
+        /// When it ends.
+        until: Timestamp,
+    },
+    /// The next attempt of a step.
+    StepRetry {
+        /// Which one.
+        step: StepId,
+        /// When it is made.
+        until: Timestamp,
+        /// How many attempts were made.
+        attempts: u32,
+        /// How the last one ended.
+        error: String,
+    },
+    /// The next attempt of the whole workflow.
+    Retry {
+        /// When it is made.
+        until: Timestamp,
+        /// How many attempts were made.
+        attempts: u32,
+        /// How the last one ended.
+        error: String,
+    },
+    /// A slot of a concurrency key.
+    Slot {
+        /// The key.
+        key: String,
+        /// Place in the line, from 1.
+        position: u32,
+    },
+    /// A start that a throttle reserved for later.
+    Throttle {
+        /// The key.
+        key: String,
+        /// When it is.
+        until: Timestamp,
+    },
+    /// A fresh invocation, because the time left in the last one did not suffice for the next step.
+    Handover,
+}
+
+impl WaitingFor {
+    /// When it ends, if that is known.
+    pub fn until(&self) -> Option<Timestamp> {
+        match self {
+            Self::Sleep { until, .. }
+            | Self::StepRetry { until, .. }
+            | Self::Retry { until, .. }
+            | Self::Throttle { until, .. } => Some(*until),
+            Self::Slot { .. } | Self::Handover => None,
+        }
+    }
+}
+
+impl fmt::Display for WaitingFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sleep { step, until } => write!(f, "{step} until {until}"),
+            Self::StepRetry { step, until, attempts, error } => {
+                write!(f, "{step} again at {until}, after {attempts} failed: {error}")
+            }
+            Self::Retry { until, attempts, error } => {
+                write!(f, "the workflow again at {until}, after {attempts} failed: {error}")
+            }
+            Self::Slot { key, position } => write!(f, "a slot of {key}, place {position} in line"),
+            Self::Throttle { key, until } => write!(f, "the throttle of {key} until {until}"),
+            Self::Handover => f.write_str("a fresh invocation"),
+        }
+    }
+}
+
+/// Everything known about a run but its steps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its id.
+    pub id: RunId,
+    /// The workflow it is a run of.
+    pub workflow: String,
+    /// The event that caused it.
+    pub event: Envelope,
+    /// Where it stands.
+    pub status: Status,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When it had its slot and its turn, and its first step could start.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// What it waits for; the earliest first when branches wait for several things.
+    pub waiting_for: Vec<WaitingFor>,
+    /// When a wake-up that is on its way will wake it. `None`: it runs, or somebody else must wake it.
+    pub wake_at: Option<Timestamp>,
+    /// How many attempts of the whole workflow have failed.
+    pub failures: u32,
+    /// How many invocations took its lease: the fencing epoch of the last one.
+    pub epoch: u64,
+    /// What it answered.
+    pub output: Option<Payload>,
+    /// Why it failed.
+    pub error: Option<Error>,
+}
+
+impl Run {
+    /// A run that nobody has looked at yet.
+    pub fn queued(workflow: &str, event: Envelope, now: Timestamp) -> Self {
+        Self {
+            id: RunId::of(workflow, &event.id),
+            workflow: workflow.to_owned(),
+            event,
+            status: Status::Queued,
+            created_at: now,
+            started_at: None,
+            ended_at: None,
+            waiting_for: Vec::new(),
+            wake_at: None,
+            failures: 0,
+            epoch: 0,
+            output: None,
+            error: None,
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// With this output.
+    Completed(Payload),
+    /// With this error.
+    Failed(Error),
+}
+
+/// What an invocation leaves behind when it goes before the run has ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Suspension {
+    /// `Queued` while flow control holds the run back, else `Waiting`.
+    pub status: Status,
+    /// What the run waits for.
+    pub waiting_for: Vec<WaitingFor>,
+    /// When the wake-up that was sent arrives; `None` when a hand-over wakes the run.
+    pub wake_at: Option<Timestamp>,
+    /// How many attempts of the whole workflow have failed.
+    pub failures: u32,
+    /// Set once, when the run passed flow control.
+    pub started_at: Option<Timestamp>,
+}

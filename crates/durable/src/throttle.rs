@@ -1,0 +1,186 @@
+//! When the next start of a throttled key may happen: the strict sliding window, as a plain function.
+//!
+//! A key's ledger holds the starts that happened and the starts that are reserved. At no time do more than `limit`
+//! starts lie within any `period`. GCRA, which others use, admits up to 2·limit + burst − 1 in one.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::after;
+
+/// At most `limit` starts in any time span of `period`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// How many starts.
+    pub limit: u32,
+    /// The length of the sliding window.
+    pub period: Duration,
+}
+
+/// One start on a key's ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// Who starts: a run, or an attempt of a step.
+    pub id: String,
+    /// When it started, or when it may.
+    pub at: Timestamp,
+    /// Whether it has started.
+    pub started: bool,
+}
+
+/// What a throttle answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// Start now: it is on the ledger.
+    Go,
+    /// The start is reserved for this time. Ask again then.
+    At(Timestamp),
+}
+
+/// A start comes strictly later than the end of the window before it, so that a closed interval of `period` holds no more
+/// than `limit` either.
+const TICK: Duration = Duration::from_millis(1);
+
+/// Asks for a start of `id` and brings the ledger up to date. Asking again changes nothing until the reserved time comes.
+///
+/// First come, first served: a new reservation is never earlier than an older one. A start that comes too late for its
+/// reservation, because its worker was down, say, gets the earliest place that keeps every window, since it is the actual
+/// starts that count.
+pub fn admit(ledger: &mut Vec<Start>, windows: &[Window], id: &str, now: Timestamp) -> Admission {
+    forget(ledger, windows, now);
+    let not_before = match ledger.iter().position(|start| start.id == id) {
+        Some(known) if ledger[known].started => return Admission::Go,
+        Some(known) if ledger[known].at > now => return Admission::At(ledger[known].at),
+        Some(known) => {
+            ledger.remove(known);
+            now
+        }
+        None => ledger.iter().filter(|start| !start.started).map(|start| start.at).max().unwrap_or(now).max(now),
+    };
+    let at = earliest(ledger, windows, not_before);
+    let started = at <= now;
+    let place = ledger.partition_point(|start| start.at <= at);
+    ledger.insert(place, Start { id: id.to_owned(), at, started });
+    if started { Admission::Go } else { Admission::At(at) }
+}
+
+/// Removes `id`'s reservation, if it has not started. A cancelled run gives its place back this way.
+pub fn withdraw(ledger: &mut Vec<Start>, id: &str) {
+    ledger.retain(|start| start.id != id || start.started);
+}
+
+/// Drops the starts that no window can see any more, so that a key's ledger stays as short as its limit.
+fn forget(ledger: &mut Vec<Start>, windows: &[Window], now: Timestamp) {
+    let longest = windows.iter().map(|window| window.period).max().unwrap_or_default();
+    ledger.retain(|start| !start.started || after(start.at, longest + TICK) > now);
+}
+
+/// The earliest time from `from` on at which one more start keeps every window.
+fn earliest(ledger: &[Start], windows: &[Window], from: Timestamp) -> Timestamp {
+    let mut candidates: Vec<_> = ledger
+        .iter()
+        .flat_map(|start| windows.iter().map(|window| after(start.at, window.period + TICK)))
+        .filter(|at| *at > from)
+        .collect();
+    candidates.sort_unstable();
+    std::iter::once(from).chain(candidates).find(|at| fits(ledger, windows, *at)).unwrap_or(from)
+}
+
+fn fits(ledger: &[Start], windows: &[Window], at: Timestamp) -> bool {
+    windows.iter().all(|window| {
+        let limit = window.limit.max(1) as usize;
+        // With `at` among them, the starts in order; each `limit + 1` in a row must span more than the period.
+        let place = ledger.partition_point(|start| start.at <= at);
+        let time = |index: usize| match index.cmp(&place) {
+            std::cmp::Ordering::Less => ledger[index].at,
+            std::cmp::Ordering::Equal => at,
+            std::cmp::Ordering::Greater => ledger[index - 1].at,
+        };
+        let first = place.saturating_sub(limit);
+        (first..=place)
+            .filter(|low| low + limit <= ledger.len())
+            .all(|low| time(low + limit) >= after(time(low), window.period + TICK))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::seconds;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    const TEN_A_MINUTE: [Window; 1] = [Window { limit: 10, period: seconds(60) }];
+
+    #[test]
+    fn the_eleventh_waits_until_the_first_has_left_the_window() {
+        let mut ledger = Vec::new();
+        for n in 0..10 {
+            assert_eq!(admit(&mut ledger, &TEN_A_MINUTE, &n.to_string(), at(n)), Admission::Go);
+        }
+        let Admission::At(start) = admit(&mut ledger, &TEN_A_MINUTE, "10", at(10)) else { panic!("not throttled") };
+        assert_eq!(start, after(at(60), TICK));
+        assert_eq!(admit(&mut ledger, &TEN_A_MINUTE, "10", at(30)), Admission::At(start), "asking again moves nothing");
+        assert_eq!(admit(&mut ledger, &TEN_A_MINUTE, "10", start), Admission::Go);
+        assert_eq!(admit(&mut ledger, &TEN_A_MINUTE, "10", start), Admission::Go, "a redelivery starts it once");
+    }
+
+    #[test]
+    fn a_key_may_have_several_windows() {
+        let windows = [Window { limit: 2, period: seconds(60) }, Window { limit: 3, period: seconds(3600) }];
+        let mut ledger = Vec::new();
+        let times: Vec<_> = ["a", "b", "c", "d"].map(|id| admit(&mut ledger, &windows, id, at(0))).into();
+        let late = |second| Admission::At(after(at(second), TICK));
+        assert_eq!(times, [Admission::Go, Admission::Go, late(60), late(3600)]);
+    }
+
+    #[test]
+    fn a_place_that_was_given_back_is_used() {
+        let windows = [Window { limit: 1, period: seconds(60) }];
+        let mut ledger = Vec::new();
+        for id in ["a", "b"] {
+            admit(&mut ledger, &windows, id, at(0));
+        }
+        withdraw(&mut ledger, "b");
+        assert_eq!(admit(&mut ledger, &windows, "c", at(1)), Admission::At(after(at(60), TICK)));
+    }
+
+    proptest! {
+        /// Arrivals at any time, each served late by any delay: the starts that happened never crowd a window, in
+        /// whatever order they are served, and everybody is served.
+        #[test]
+        fn no_window_is_ever_crowded(
+            arrivals in prop::collection::vec((0_i64..200, 0_i64..90), 1..60),
+            limit in 1_u32..6,
+        ) {
+            let windows = [Window { limit, period: seconds(30) }, Window { limit: limit * 2, period: seconds(100) }];
+            let mut ledger = Vec::new();
+            let mut due: std::collections::BTreeSet<_> =
+                arrivals.iter().enumerate().map(|(n, (t, _))| (at(*t), n)).collect();
+            let mut starts = Vec::new();
+            let mut now = at(0);
+            while let Some((time, n)) = due.pop_first() {
+                now = now.max(time);
+                match admit(&mut ledger, &windows, &n.to_string(), now) {
+                    Admission::Go => starts.push(now),
+                    Admission::At(reserved) => {
+                        prop_assert!(reserved > now);
+                        due.insert((after(reserved, seconds(arrivals[n].1.unsigned_abs())), n));
+                    }
+                }
+            }
+            prop_assert_eq!(starts.len(), arrivals.len());
+            for window in windows {
+                for pair in starts.windows(window.limit as usize + 1) {
+                    prop_assert!(pair[pair.len() - 1].duration_since(pair[0]).unsigned_abs() > window.period);
+                }
+            }
+        }
+    }
+}
