@@ -30,7 +30,10 @@ pub trait Random: fmt::Debug + Send + Sync {
 /// assert_eq!(later.as_second(), 5);
 /// ```
 pub fn after(time: Timestamp, delay: Duration) -> Timestamp {
-    SignedDuration::try_from(delay).ok().and_then(|delay| time.checked_add(delay).ok()).unwrap_or(Timestamp::MAX)
+    SignedDuration::try_from(delay)
+        .ok()
+        .and_then(|delay| time.checked_add(delay).ok())
+        .unwrap_or(Timestamp::MAX)
 }
 
 /// The time from `from` until `to`; zero when `to` is not later.

@@ -87,7 +87,8 @@ mod tests {
     #[test]
     fn an_event_over_the_limit_is_refused_by_name() {
         let data = Value::String("x".repeat(2_000_000));
-        let error = Envelope::untyped("1", "foto/evaluation.requested", data, Timestamp::UNIX_EPOCH).unwrap_err();
+        let error =
+            Envelope::untyped("1", "foto/evaluation.requested", data, Timestamp::UNIX_EPOCH).unwrap_err();
         assert!(error.message().contains("foto/evaluation.requested holds 2000002 bytes"), "{error}");
     }
 

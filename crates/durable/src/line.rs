@@ -85,7 +85,11 @@ mod tests {
         assert_eq!(acquire(&mut line, 1, &run(2)), Slot::Waiting(1));
         assert_eq!(acquire(&mut line, 1, &run(3)), Slot::Waiting(2));
         assert_eq!(release(&mut line, 1, &run(1)), [run(2)]);
-        assert_eq!(release(&mut line, 1, &run(1)), [run(2)], "a repeated release wakes again, and hands nothing more");
+        assert_eq!(
+            release(&mut line, 1, &run(1)),
+            [run(2)],
+            "a repeated release wakes again, and hands nothing more"
+        );
         assert_eq!(acquire(&mut line, 1, &run(3)), Slot::Waiting(1));
         assert_eq!(acquire(&mut line, 1, &run(2)), Slot::Held);
         assert_eq!(release(&mut line, 1, &run(2)), [run(3)]);

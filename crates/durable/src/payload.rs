@@ -29,10 +29,8 @@ pub enum Payload {
 }
 
 impl Payload {
-    /// Serialises a value; stores it under `key` when it is large.
-    pub(crate) async fn store<T: Serialize>(value: &T, key: &str, blobs: &dyn Blobs) -> Result<Self> {
-        let json =
-            serde_json::to_string(value).map_err(|error| Error::fatal(format!("output is no JSON: {error}")))?;
+    /// Keeps JSON: in the record, or under `key` when it is large.
+    pub(crate) async fn keep(json: String, key: &str, blobs: &dyn Blobs) -> Result<Self> {
         if json.len() <= INLINE_BYTES {
             return Ok(Self::Json(json));
         }
@@ -76,14 +74,25 @@ fn digest(json: &str) -> String {
     Sha256::digest(json).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Serialises a value.
+pub(crate) fn to_json<T: Serialize>(value: &T) -> Result<String> {
+    serde_json::to_string(value)
+        .map_err(|error| Error::fatal(format!("the output cannot be written as JSON: {error}")))
+}
+
 /// Parses JSON; the error names the field.
 pub(crate) fn parse<T: DeserializeOwned>(json: &str) -> Result<T> {
     let mut parser = serde_json::Deserializer::from_str(json);
     serde_path_to_error::deserialize(&mut parser).map_err(|error| field_error(&error))
 }
 
+/// Reads a typed value from JSON that is parsed already; the error names the field.
+pub(crate) fn from_value<T: DeserializeOwned>(value: &serde_json::Value) -> Result<T> {
+    serde_path_to_error::deserialize(value).map_err(|error| field_error(&error))
+}
+
 /// `phone: invalid type: integer `12`, expected a string`
-pub(crate) fn field_error(error: &serde_path_to_error::Error<serde_json::Error>) -> Error {
+fn field_error(error: &serde_path_to_error::Error<serde_json::Error>) -> Error {
     let inner = error.inner().to_string();
     // Positions in a JSON text nobody sees help nobody.
     let text = inner.split(" at line ").next().unwrap_or_default();

@@ -11,14 +11,15 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::{
-    Admission, Checkpoint, Clock, Envelope, Outcome, Random, Result, Run, RunId, Slot, Status, StepId, Suspension, Window,
+    Admission, Checkpoint, Clock, Envelope, Outcome, Random, Result, Run, RunId, Slot, Status, StepId,
+    Suspension, Window,
 };
 
 /// Runs and their steps.
 #[async_trait]
 pub trait Journal: fmt::Debug + Send + Sync {
     /// Takes the lease of `run.id` until `until`, creating the run when there is none. `run` is a queued run made from
-    /// the event; when only the id is known (`Begin::Missing` otherwise), see [`resume`](Self::resume).
+    /// the event; when only the id is known, see [`resume`](Self::resume).
     async fn begin(&self, run: Run, now: Timestamp, until: Timestamp) -> Result<Begin>;
 
     /// Takes the lease of a run that exists.
@@ -32,14 +33,26 @@ pub trait Journal: fmt::Debug + Send + Sync {
 
     /// Records how far a step has come. A final record (see [`StepState::is_final`](crate::StepState::is_final)) is never
     /// replaced: when there is one, it is answered and nothing is written (I2).
-    async fn checkpoint(&self, lease: &Lease, checkpoint: &Checkpoint) -> Result<Written<Option<Checkpoint>>>;
+    async fn checkpoint(&self, lease: &Lease, checkpoint: &Checkpoint)
+    -> Result<Written<Option<Checkpoint>>>;
 
     /// Ends the invocation before the run has ended: records `records` as [`checkpoint`](Self::checkpoint) does, updates
     /// the run and gives the lease back.
-    async fn suspend(&self, lease: &Lease, suspension: Suspension, records: &[Checkpoint]) -> Result<Written<()>>;
+    async fn suspend(
+        &self,
+        lease: &Lease,
+        suspension: Suspension,
+        records: &[Checkpoint],
+    ) -> Result<Written<()>>;
 
-    /// Ends the run.
-    async fn finish(&self, lease: &Lease, outcome: &Outcome, now: Timestamp) -> Result<Written<()>>;
+    /// Ends the run. `started_at` is set when it is not yet.
+    async fn finish(
+        &self,
+        lease: &Lease,
+        outcome: &Outcome,
+        started_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Written<()>>;
 
     /// Ends a run from outside, whoever holds its lease. Answers the run as it is now; one that had ended is unchanged.
     async fn cancel(&self, run: &RunId, now: Timestamp) -> Result<Option<Run>>;

@@ -164,7 +164,8 @@ mod tests {
 
     #[test]
     fn a_policy_of_ones_own_sees_attempt_and_error() {
-        let retry = Retry::custom(9, |attempt, error| (error.message() == "busy").then(|| seconds(attempt.into())));
+        let retry =
+            Retry::custom(9, |attempt, error| (error.message() == "busy").then(|| seconds(attempt.into())));
         assert_eq!(retry.next(2, &Error::new("busy"), 0), Next::Retry(seconds(2)));
         assert_eq!(retry.next(2, &Error::new("gone"), 0), Next::GiveUp);
     }

@@ -57,7 +57,9 @@ pub fn admit(ledger: &mut Vec<Start>, windows: &[Window], id: &str, now: Timesta
             ledger.remove(known);
             now
         }
-        None => ledger.iter().filter(|start| !start.started).map(|start| start.at).max().unwrap_or(now).max(now),
+        None => {
+            ledger.iter().filter(|start| !start.started).map(|start| start.at).max().unwrap_or(now).max(now)
+        }
     };
     let at = earliest(ledger, windows, not_before);
     let started = at <= now;
@@ -124,11 +126,21 @@ mod tests {
         for n in 0..10 {
             assert_eq!(admit(&mut ledger, &TEN_A_MINUTE, &n.to_string(), at(n)), Admission::Go);
         }
-        let Admission::At(start) = admit(&mut ledger, &TEN_A_MINUTE, "10", at(10)) else { panic!("not throttled") };
+        let Admission::At(start) = admit(&mut ledger, &TEN_A_MINUTE, "10", at(10)) else {
+            panic!("not throttled")
+        };
         assert_eq!(start, after(at(60), TICK));
-        assert_eq!(admit(&mut ledger, &TEN_A_MINUTE, "10", at(30)), Admission::At(start), "asking again moves nothing");
+        assert_eq!(
+            admit(&mut ledger, &TEN_A_MINUTE, "10", at(30)),
+            Admission::At(start),
+            "asking again moves nothing"
+        );
         assert_eq!(admit(&mut ledger, &TEN_A_MINUTE, "10", start), Admission::Go);
-        assert_eq!(admit(&mut ledger, &TEN_A_MINUTE, "10", start), Admission::Go, "a redelivery starts it once");
+        assert_eq!(
+            admit(&mut ledger, &TEN_A_MINUTE, "10", start),
+            Admission::Go,
+            "a redelivery starts it once"
+        );
     }
 
     #[test]
