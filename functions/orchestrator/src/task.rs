@@ -1,0 +1,50 @@
+//! A task, as a caller hands it in.
+
+use durable::{Error, Result};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// What the orchestrator reads of a task. Whatever else the task holds travels on with it.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Task {
+    /// The caller's id; a task handed in twice with one id is queued once.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// The agent that is to do it, if the caller knows.
+    #[serde(default)]
+    pub agent: Option<String>,
+    /// What the agent is to do: the second part of the event's name.
+    #[serde(default)]
+    pub action: Option<String>,
+    /// The task in words.
+    #[serde(default)]
+    pub description: String,
+    /// How long it will take, in seconds. Unknown means short.
+    #[serde(default)]
+    pub estimated_duration: Option<f64>,
+    /// Take the best of several matching agents rather than ask.
+    #[serde(default)]
+    pub auto_select: bool,
+}
+
+impl Task {
+    /// Reads a task; the error names the field that is wrong and what was expected.
+    pub fn from_json(task: &Value) -> Result<Self> {
+        if !task.is_object() {
+            return Err(Error::fatal(
+                "task: expected an object with agent, action, description, estimated_duration",
+            ));
+        }
+        let task: Self = serde_path_to_error::deserialize(task)
+            .map_err(|error| Error::fatal(format!("{}: {}", error.path(), error.inner())))?;
+        if task.estimated_duration.is_some_and(|seconds| !(seconds.is_finite() && seconds >= 0.0)) {
+            return Err(Error::fatal("estimated_duration: expected a number of seconds, 0 or more"));
+        }
+        for (field, part) in [("agent", &task.agent), ("action", &task.action)] {
+            if part.as_ref().is_some_and(|part| part.is_empty() || part.contains(['/', ' '])) {
+                return Err(Error::fatal(format!("{field}: expected a name without spaces or slashes")));
+            }
+        }
+        Ok(task)
+    }
+}
