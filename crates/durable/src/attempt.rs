@@ -138,7 +138,7 @@ impl<'a> Attempt<'a> {
     async fn wait_for_turn(&self, attempt: u32) {
         let turn = self.turn;
         if !turn.has_time_for(self.timeout.unwrap_or_default()) {
-            turn.park(WaitingFor::Handover).await
+            turn.park::<()>(WaitingFor::Handover).await;
         }
         let Some((key, windows)) = &self.throttle else { return };
         let windows = turn.settings.scale_windows(windows);
@@ -148,7 +148,7 @@ impl<'a> Attempt<'a> {
         let admission = turn.port(admitted).await;
         drop(executing);
         if let Admission::At(until) = admission {
-            turn.park(WaitingFor::Throttle { key: key.clone(), until }).await
+            turn.park::<()>(WaitingFor::Throttle { key: key.clone(), until }).await;
         }
     }
 

@@ -84,7 +84,7 @@ impl<E> Context<E> {
             ends
         };
         if ends > now {
-            turn.park(WaitingFor::Sleep { step, until: ends }).await
+            turn.park::<()>(WaitingFor::Sleep { step, until: ends }).await;
         }
     }
 

@@ -179,9 +179,13 @@ impl Invocation<'_> {
         for throttle in &definition.throttles {
             let key = throttle.key_of(&definition.name, data)?;
             let windows = self.settings.scale_windows(throttle.windows());
-            let now = self.ports.clock.now();
-            if let Admission::At(until) = self.ports.gate.admit(&key, &windows, run.id.as_str(), now).await? {
-                return Ok(Some(WaitingFor::Throttle { key, until }));
+            loop {
+                let now = self.ports.clock.now();
+                match self.ports.gate.admit(&key, &windows, run.id.as_str(), now).await? {
+                    Admission::Go => break,
+                    Admission::At(due) if self.is_soon(due) => self.ports.clock.sleep_until(due).await,
+                    Admission::At(until) => return Ok(Some(WaitingFor::Throttle { key, until })),
+                }
             }
         }
         Ok(None)
@@ -213,7 +217,10 @@ impl Invocation<'_> {
 
     /// Renews the lease; resolves when it was lost.
     async fn keep_lease(&self, turn: &Turn) -> Stop {
-        while self.settings.renew {
+        if !self.settings.renew {
+            return std::future::pending().await;
+        }
+        loop {
             self.ports.clock.sleep_until(after(turn.now(), self.settings.lease / 3)).await;
             let until = after(turn.now(), self.settings.lease);
             match self.ports.journal.renew(&turn.lease, until).await {
@@ -223,15 +230,16 @@ impl Invocation<'_> {
                 Err(error) => tracing::warn!(run = %turn.lease.run, %error, "cannot renew the lease"),
             }
         }
-        std::future::pending().await
     }
 
     /// When the run goes on, if that is soon enough to wait for it here.
     fn due_soon(&self, waits: &[WaitingFor]) -> Option<Timestamp> {
-        let due = waits.first()?.until()?;
-        let now = self.ports.clock.now();
+        waits.first()?.until().filter(|due| self.is_soon(*due))
+    }
+
+    fn is_soon(&self, due: Timestamp) -> bool {
         let in_time = self.deadline.is_none_or(|deadline| after(due, self.settings.short_wait) < deadline);
-        (in_time && until(now, due) <= self.settings.short_wait).then_some(due)
+        in_time && until(self.ports.clock.now(), due) <= self.settings.short_wait
     }
 
     /// The workflow returned an error: another attempt of it, or the end of the run.

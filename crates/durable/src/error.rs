@@ -153,6 +153,7 @@ mod retry_after_ms {
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+    #[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
     pub(super) fn serialize<S: Serializer>(delay: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
         delay.map(|delay| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)).serialize(to)
     }

@@ -25,6 +25,8 @@ mod retry;
 mod run;
 mod settings;
 mod step;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod throttle;
 mod turn;
 mod views;

@@ -71,7 +71,7 @@ impl Payload {
 }
 
 fn digest(json: &str) -> String {
-    Sha256::digest(json).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Sha256::digest(json))
 }
 
 /// Serialises a value.

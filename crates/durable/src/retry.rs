@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use crate::Error;
+use crate::{Error, hours};
 
 /// How often a step is attempted, and how long to wait between attempts.
 ///
@@ -22,11 +22,13 @@ pub struct Retry {
     jitter: f64,
 }
 
+type CustomDelay = dyn Fn(u32, &Error) -> Option<Duration> + Send + Sync;
+
 #[derive(Clone)]
 enum Delay {
     Fixed(Duration),
     Exponential(Duration),
-    Custom(Arc<dyn Fn(u32, &Error) -> Option<Duration> + Send + Sync>),
+    Custom(Arc<CustomDelay>),
 }
 
 /// What follows a failed attempt.
@@ -65,7 +67,7 @@ impl Retry {
     }
 
     fn with(attempts: u32, delay: Delay) -> Self {
-        Self { attempts: attempts.max(1), delay, cap: Duration::from_secs(3600), jitter: 0.0 }
+        Self { attempts: attempts.max(1), delay, cap: hours(1), jitter: 0.0 }
     }
 
     /// No wait is longer than this (a server's `Retry-After` excepted).

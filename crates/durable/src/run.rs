@@ -22,7 +22,9 @@ impl RunId {
         hash.update(workflow);
         hash.update(event_id);
         // 128 bits: no two of 10^15 runs meet, by chance of less than 10^-8.
-        Self(hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+        let mut id = hex::encode(hash.finalize());
+        id.truncate(32);
+        Self(id)
     }
 
     /// The id of a run known by its text, as people pass it around.

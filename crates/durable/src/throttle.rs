@@ -3,7 +3,7 @@
 //! A key's ledger holds the starts that happened and the starts that are reserved. At no time do more than `limit`
 //! starts lie within any `period`. GCRA, which others use, admits up to 2·limit + burst − 1 in one.
 
-use std::time::Duration;
+use std::{cmp::Ordering, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -50,22 +50,26 @@ const TICK: Duration = Duration::from_millis(1);
 /// starts that count.
 pub fn admit(ledger: &mut Vec<Start>, windows: &[Window], id: &str, now: Timestamp) -> Admission {
     forget(ledger, windows, now);
-    let not_before = match ledger.iter().position(|start| start.id == id) {
-        Some(known) if ledger[known].started => return Admission::Go,
-        Some(known) if ledger[known].at > now => return Admission::At(ledger[known].at),
-        Some(known) => {
-            ledger.remove(known);
-            now
-        }
+    let known = ledger.iter().find(|start| start.id == id);
+    let at = match known {
+        Some(start) if start.started => return Admission::Go,
+        Some(start) if start.at > now => return Admission::At(start.at),
+        // It is this one's turn: only starts that happened can stand in its way. Were reservations to count as well,
+        // whoever comes a millisecond late would go behind everybody who came after.
+        Some(_) => earliest(started(ledger), windows, now),
         None => {
-            ledger.iter().filter(|start| !start.started).map(|start| start.at).max().unwrap_or(now).max(now)
+            let last = ledger.iter().filter(|start| !start.started).map(|start| start.at).max();
+            earliest(ledger.iter(), windows, last.unwrap_or(now).max(now))
         }
     };
-    let at = earliest(ledger, windows, not_before);
-    let started = at <= now;
+    ledger.retain(|start| start.id != id);
     let place = ledger.partition_point(|start| start.at <= at);
-    ledger.insert(place, Start { id: id.to_owned(), at, started });
-    if started { Admission::Go } else { Admission::At(at) }
+    ledger.insert(place, Start { id: id.to_owned(), at, started: at <= now });
+    if at <= now { Admission::Go } else { Admission::At(at) }
+}
+
+fn started(ledger: &[Start]) -> impl Iterator<Item = &Start> {
+    ledger.iter().filter(|start| start.started)
 }
 
 /// Removes `id`'s reservation, if it has not started. A cancelled run gives its place back this way.
@@ -80,30 +84,31 @@ fn forget(ledger: &mut Vec<Start>, windows: &[Window], now: Timestamp) {
 }
 
 /// The earliest time from `from` on at which one more start keeps every window.
-fn earliest(ledger: &[Start], windows: &[Window], from: Timestamp) -> Timestamp {
-    let mut candidates: Vec<_> = ledger
+fn earliest<'a>(starts: impl Iterator<Item = &'a Start>, windows: &[Window], from: Timestamp) -> Timestamp {
+    let times: Vec<_> = starts.map(|start| start.at).collect();
+    let mut candidates: Vec<_> = times
         .iter()
-        .flat_map(|start| windows.iter().map(|window| after(start.at, window.period + TICK)))
+        .flat_map(|at| windows.iter().map(|window| after(*at, window.period + TICK)))
         .filter(|at| *at > from)
         .collect();
     candidates.sort_unstable();
-    std::iter::once(from).chain(candidates).find(|at| fits(ledger, windows, *at)).unwrap_or(from)
+    std::iter::once(from).chain(candidates).find(|at| fits(&times, windows, *at)).unwrap_or(from)
 }
 
-fn fits(ledger: &[Start], windows: &[Window], at: Timestamp) -> bool {
+/// Whether one more start at `at` keeps every window. `times` are in order.
+fn fits(times: &[Timestamp], windows: &[Window], at: Timestamp) -> bool {
+    let place = times.partition_point(|time| *time <= at);
+    // The times with `at` among them.
+    let time = |index: usize| match index.cmp(&place) {
+        Ordering::Less => times[index],
+        Ordering::Equal => at,
+        Ordering::Greater => times[index - 1],
+    };
     windows.iter().all(|window| {
+        // Each `limit + 1` in a row that hold `at` must span more than the period.
         let limit = window.limit.max(1) as usize;
-        // With `at` among them, the starts in order; each `limit + 1` in a row must span more than the period.
-        let place = ledger.partition_point(|start| start.at <= at);
-        let time = |index: usize| match index.cmp(&place) {
-            std::cmp::Ordering::Less => ledger[index].at,
-            std::cmp::Ordering::Equal => at,
-            std::cmp::Ordering::Greater => ledger[index - 1].at,
-        };
-        let first = place.saturating_sub(limit);
-        (first..=place)
-            .filter(|low| low + limit <= ledger.len())
-            .all(|low| time(low + limit) >= after(time(low), window.period + TICK))
+        let mut firsts = (place.saturating_sub(limit)..=place).filter(|first| first + limit <= times.len());
+        firsts.all(|first| time(first + limit) >= after(time(first), window.period + TICK))
     })
 }
 

@@ -1,0 +1,253 @@
+//! What every backend must do, as checks that any implementation of the ports is put to.
+//!
+//! All of them use times of their own, so they need no clock. Each panics with what does not hold.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a suite of checks fails by panicking")]
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::{
+    Admission, Begin, Checkpoint, Envelope, Error, Filter, Lease, Outcome, Payload, Ports, Run, RunId, Slot,
+    Status, StepId, StepKind, StepState, Suspension, WaitingFor, Window, Written, after, seconds,
+};
+
+/// Puts a backend to all checks. Names are made from `prefix`, so that a shared backend can be checked again.
+pub async fn suite(ports: &Ports, prefix: &str) {
+    lease_is_exclusive_and_expires(ports, prefix).await;
+    one_claimant_of_many_gets_the_lease(ports, prefix).await;
+    a_step_has_one_result(ports, prefix).await;
+    one_writer_of_many_records_the_step(ports, prefix).await;
+    a_fenced_writer_changes_nothing(ports, prefix).await;
+    a_suspension_is_kept(ports, prefix).await;
+    a_run_ends_once(ports, prefix).await;
+    a_cancelled_run_is_fenced(ports, prefix).await;
+    runs_are_listed_newest_first(ports, prefix).await;
+    slots_go_out_in_order(ports, prefix).await;
+    one_claimant_of_many_gets_the_last_slot(ports, prefix).await;
+    throttles_are_strict(ports, prefix).await;
+    blobs_read_back_equal(ports, prefix).await;
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+fn queued(prefix: &str, name: &str) -> Run {
+    let event = Envelope {
+        id: format!("{prefix}-{name}"),
+        name: "test".into(),
+        data: json!({"n": 1}),
+        sent_at: at(0),
+    };
+    Run::queued(&format!("{prefix}-workflow"), event, at(0))
+}
+
+fn completed(step: &str, value: &str) -> Checkpoint {
+    record(step, StepState::Completed { output: Payload::Json(value.into()) })
+}
+
+fn record(step: &str, state: StepState) -> Checkpoint {
+    let step = StepId { name: step.into(), nth: 1 };
+    Checkpoint { step, kind: StepKind::Run, state, attempts: 1, started_at: at(1), at: at(2) }
+}
+
+async fn begin(ports: &Ports, prefix: &str, name: &str) -> (Lease, Run) {
+    let Begin::Leased(run) = ports.journal.begin(queued(prefix, name), at(0), at(30)).await.unwrap() else {
+        panic!("a new run is leased")
+    };
+    (Lease { run: run.id.clone(), epoch: run.epoch }, *run)
+}
+
+async fn lease_is_exclusive_and_expires(ports: &Ports, prefix: &str) {
+    let (lease, run) = begin(ports, prefix, "lease").await;
+    assert_eq!((lease.epoch, run.status), (1, Status::Running));
+    assert_eq!(run.event, queued(prefix, "lease").event, "the event is kept as it came");
+    let again = ports.journal.begin(queued(prefix, "lease"), at(29), at(60)).await.unwrap();
+    assert_eq!(again, Begin::Busy(at(30)), "a repeated delivery finds the run, held");
+    ports.journal.renew(&lease, at(50)).await.unwrap();
+    assert_eq!(ports.journal.resume(&lease.run, at(49), at(80)).await.unwrap(), Begin::Busy(at(50)));
+    let Begin::Leased(next) = ports.journal.resume(&lease.run, at(50), at(80)).await.unwrap() else {
+        panic!("an expired lease is free")
+    };
+    assert_eq!(next.epoch, 2, "each lease has an epoch of its own");
+    let nobody = RunId::from_text(format!("{prefix}-nobody"));
+    assert_eq!(ports.journal.resume(&nobody, at(0), at(1)).await.unwrap(), Begin::Missing);
+}
+
+async fn one_claimant_of_many_gets_the_lease(ports: &Ports, prefix: &str) {
+    let claims = (0..64).map(|_| ports.journal.begin(queued(prefix, "claimed"), at(0), at(30)));
+    let claims = join_all(claims).await.into_iter().map(Result::unwrap);
+    assert_eq!(claims.filter(|claim| matches!(claim, Begin::Leased(_))).count(), 1);
+}
+
+async fn a_step_has_one_result(ports: &Ports, prefix: &str) {
+    let (lease, _) = begin(ports, prefix, "steps").await;
+    let retrying = record("a", StepState::Retrying { until: at(9), error: Error::new("x") });
+    let write = async |record: &Checkpoint| ports.journal.checkpoint(&lease, record).await.unwrap();
+    assert_eq!(write(&retrying).await, Written::Done(None));
+    assert_eq!(write(&completed("b", "1")).await, Written::Done(None));
+    assert_eq!(write(&completed("a", "2")).await, Written::Done(None), "what is not final is replaced");
+    assert_eq!(
+        write(&completed("a", "3")).await,
+        Written::Done(Some(completed("a", "2"))),
+        "what is final stays"
+    );
+    let kept = ports.journal.checkpoints(&lease.run).await.unwrap();
+    assert_eq!(kept, [completed("a", "2"), completed("b", "1")], "in the order of their first record");
+}
+
+async fn one_writer_of_many_records_the_step(ports: &Ports, prefix: &str) {
+    let (lease, _) = begin(ports, prefix, "raced").await;
+    let records: Vec<_> = (0..64).map(|n| completed("raced", &n.to_string())).collect();
+    let written = join_all(records.iter().map(|record| ports.journal.checkpoint(&lease, record))).await;
+    let written: Vec<_> = written.into_iter().map(Result::unwrap).collect();
+    assert_eq!(written.iter().filter(|written| **written == Written::Done(None)).count(), 1);
+    let [kept] = &ports.journal.checkpoints(&lease.run).await.unwrap()[..] else { panic!("one record") };
+    let told = written.iter().filter(|written| **written == Written::Done(Some(kept.clone()))).count();
+    assert_eq!(told, 63, "all others are told the one result");
+}
+
+async fn a_fenced_writer_changes_nothing(ports: &Ports, prefix: &str) {
+    let (old, _) = begin(ports, prefix, "fenced").await;
+    ports.journal.resume(&old.run, at(40), at(70)).await.unwrap();
+    let before = ports.journal.run(&old.run).await.unwrap();
+    let journal = &ports.journal;
+    assert_eq!(journal.checkpoint(&old, &completed("a", "1")).await.unwrap(), Written::Fenced);
+    assert_eq!(journal.renew(&old, at(99)).await.unwrap(), Written::Fenced);
+    let suspension = suspension(Some(at(50)));
+    assert_eq!(journal.suspend(&old, suspension, &[completed("b", "1")]).await.unwrap(), Written::Fenced);
+    let outcome = Outcome::Failed(Error::new("x"));
+    assert_eq!(journal.finish(&old, &outcome, None, at(50)).await.unwrap(), Written::Fenced);
+    assert_eq!(ports.journal.run(&old.run).await.unwrap(), before);
+    assert_eq!(ports.journal.checkpoints(&old.run).await.unwrap(), []);
+}
+
+fn suspension(wake_at: Option<Timestamp>) -> Suspension {
+    let step = StepId { name: "nap".into(), nth: 2 };
+    Suspension {
+        status: Status::Waiting,
+        waiting_for: vec![WaitingFor::Sleep { step, until: at(50) }],
+        wake_at,
+        failures: 2,
+        started_at: Some(at(1)),
+    }
+}
+
+async fn a_suspension_is_kept(ports: &Ports, prefix: &str) {
+    let (lease, _) = begin(ports, prefix, "suspended").await;
+    let nap = record("nap", StepState::Sleeping { until: at(50) });
+    let written =
+        ports.journal.suspend(&lease, suspension(Some(at(50))), std::slice::from_ref(&nap)).await.unwrap();
+    assert_eq!(written, Written::Done(()));
+    let run = ports.journal.run(&lease.run).await.unwrap().unwrap();
+    assert_eq!((run.status, run.failures, run.started_at), (Status::Waiting, 2, Some(at(1))));
+    assert_eq!(run.waiting_for, suspension(None).waiting_for);
+    let early = ports.journal.resume(&lease.run, at(49), at(80)).await.unwrap();
+    assert_eq!(early, Begin::Early(at(50)), "a stray wake-up changes nothing");
+    let Begin::Leased(resumed) = ports.journal.resume(&lease.run, at(50), at(80)).await.unwrap() else {
+        panic!("a run that is due is leased")
+    };
+    assert_eq!((resumed.epoch, resumed.failures, resumed.started_at), (2, 2, Some(at(1))));
+    assert_eq!(ports.journal.checkpoints(&lease.run).await.unwrap(), [nap]);
+    let next = Lease { epoch: 2, ..lease };
+    ports.journal.suspend(&next, suspension(None), &[]).await.unwrap();
+    let handed = ports.journal.resume(&next.run, at(51), at(80)).await.unwrap();
+    assert!(matches!(handed, Begin::Leased(_)), "a run that somebody else wakes is never early");
+}
+
+async fn a_run_ends_once(ports: &Ports, prefix: &str) {
+    let (lease, _) = begin(ports, prefix, "ended").await;
+    let output = Outcome::Completed(Payload::Json("42".into()));
+    assert_eq!(ports.journal.finish(&lease, &output, Some(at(1)), at(3)).await.unwrap(), Written::Done(()));
+    let outcome = Outcome::Failed(Error::fatal("late"));
+    assert_eq!(ports.journal.finish(&lease, &outcome, None, at(4)).await.unwrap(), Written::Fenced);
+    let Begin::Ended(run) = ports.journal.resume(&lease.run, at(90), at(99)).await.unwrap() else {
+        panic!("it ended")
+    };
+    assert_eq!((run.status, run.started_at, run.ended_at), (Status::Completed, Some(at(1)), Some(at(3))));
+    assert_eq!((run.output, run.error), (Some(Payload::Json("42".into())), None));
+}
+
+async fn a_cancelled_run_is_fenced(ports: &Ports, prefix: &str) {
+    let (lease, _) = begin(ports, prefix, "cancelled").await;
+    let run = ports.journal.cancel(&lease.run, at(3)).await.unwrap().unwrap();
+    assert_eq!((run.status, run.ended_at), (Status::Cancelled, Some(at(3))));
+    assert_eq!(ports.journal.checkpoint(&lease, &completed("a", "1")).await.unwrap(), Written::Fenced);
+    let again = ports.journal.cancel(&lease.run, at(9)).await.unwrap().unwrap();
+    assert_eq!(again.ended_at, Some(at(3)), "what has ended stays as it ended");
+    let nobody = RunId::from_text(format!("{prefix}-nobody"));
+    assert_eq!(ports.journal.cancel(&nobody, at(9)).await.unwrap(), None);
+}
+
+async fn runs_are_listed_newest_first(ports: &Ports, prefix: &str) {
+    let prefix = &format!("{prefix}-list");
+    for (second, name) in [(1, "first"), (2, "second"), (3, "third")] {
+        let mut run = queued(prefix, name);
+        run.created_at = at(second);
+        ports.journal.begin(run, at(second), at(30)).await.unwrap();
+    }
+    let filter = Filter { workflow: Some(format!("{prefix}-workflow")), limit: 2, ..Filter::default() };
+    let listed = ports.journal.runs(&filter).await.unwrap();
+    let ids: Vec<_> = listed.iter().map(|run| run.event.id.as_str()).collect();
+    assert_eq!(ids, [format!("{prefix}-third"), format!("{prefix}-second")]);
+    let done = Filter { status: Some(Status::Completed), limit: 0, ..filter };
+    assert_eq!(ports.journal.runs(&done).await.unwrap(), []);
+}
+
+async fn slots_go_out_in_order(ports: &Ports, prefix: &str) {
+    let key = format!("{prefix}-slots");
+    let run = |n: u32| RunId::of(&key, &n.to_string());
+    let acquire = async |n| ports.gate.acquire(&key, 1, &run(n)).await.unwrap();
+    let release = async |n| ports.gate.release(&key, 1, &run(n)).await.unwrap();
+    assert_eq!(acquire(1).await, Slot::Held);
+    assert_eq!(acquire(1).await, Slot::Held, "asking again changes nothing");
+    assert_eq!((acquire(2).await, acquire(3).await), (Slot::Waiting(1), Slot::Waiting(2)));
+    assert_eq!(release(1).await, [run(2)]);
+    assert_eq!(release(1).await, [run(2)], "whoever does not know of its slot is woken again");
+    assert_eq!((acquire(3).await, acquire(2).await), (Slot::Waiting(1), Slot::Held));
+    assert_eq!(release(3).await, [], "a run may leave the line");
+    assert_eq!(release(2).await, []);
+    assert_eq!(acquire(3).await, Slot::Held);
+}
+
+async fn one_claimant_of_many_gets_the_last_slot(ports: &Ports, prefix: &str) {
+    let key = format!("{prefix}-last-slot");
+    let runs: Vec<_> = (0..64).map(|n| RunId::of(&key, &n.to_string())).collect();
+    let slots = join_all(runs.iter().map(|run| ports.gate.acquire(&key, 1, run))).await;
+    let mut waiting: Vec<_> = slots
+        .into_iter()
+        .filter_map(|slot| match slot.unwrap() {
+            Slot::Held => None,
+            Slot::Waiting(position) => Some(position),
+        })
+        .collect();
+    waiting.sort_unstable();
+    assert!(waiting.iter().copied().eq(1..=63), "63 wait, each in a place of its own: {waiting:?}");
+}
+
+async fn throttles_are_strict(ports: &Ports, prefix: &str) {
+    let windows = [Window { limit: 2, period: seconds(60) }, Window { limit: 3, period: seconds(600) }];
+    let key = format!("{prefix}-throttle");
+    let admit = async |id: &str, second| ports.gate.admit(&key, &windows, id, at(second)).await.unwrap();
+    let tick = |second| after(at(second), std::time::Duration::from_millis(1));
+    assert_eq!((admit("a", 0).await, admit("b", 1).await), (Admission::Go, Admission::Go));
+    assert_eq!(admit("a", 2).await, Admission::Go, "a start is a start once");
+    assert_eq!(admit("c", 2).await, Admission::At(tick(60)));
+    assert_eq!(admit("d", 2).await, Admission::At(tick(600)));
+    assert_eq!(admit("c", 3).await, Admission::At(tick(60)), "asking again changes nothing");
+    ports.gate.withdraw(&key, "d").await.unwrap();
+    assert_eq!(admit("e", 2).await, Admission::At(tick(600)), "a place given back is used");
+    assert_eq!(admit("c", 61).await, Admission::Go);
+    let other = ports.gate.admit(&format!("{key}-other"), &windows, "c", at(2)).await.unwrap();
+    assert_eq!(other, Admission::Go, "keys are apart");
+}
+
+async fn blobs_read_back_equal(ports: &Ports, prefix: &str) {
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let key = format!("{prefix}/blob");
+    ports.blobs.put(&key, bytes.clone()).await.unwrap();
+    ports.blobs.put(&key, bytes.clone()).await.unwrap();
+    assert!(ports.blobs.get(&key).await.unwrap() == bytes);
+    assert!(ports.blobs.get(&format!("{key}-none")).await.is_err());
+}

@@ -1,0 +1,356 @@
+//! All ports in memory. Each operation is atomic, counted, audited, and can be the one an invocation is cut off at.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::pending,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::{
+    audit::Audit,
+    clock::{SimClock, SimRandom},
+    crash::{CutOff, When},
+};
+use crate::{
+    Admission, Begin, Blobs, Bus, Checkpoint, Envelope, Error, Filter, Gate, Journal, Lease, Outcome, Ports,
+    Result, Run, RunId, Slot, Status, Suspension, Wakeups, Window, Written, line, throttle,
+};
+
+/// The simulated world: storage, queues and bus.
+#[derive(Debug, Default)]
+pub struct World {
+    state: Mutex<State>,
+}
+
+/// What the world holds.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) runs: BTreeMap<RunId, Entry>,
+    pub(super) order: Vec<RunId>,
+    pub(super) lines: HashMap<String, Vec<line::Member>>,
+    pub(super) ledgers: HashMap<String, Vec<throttle::Start>>,
+    pub(super) blobs: HashMap<String, Vec<u8>>,
+    /// Events published and wake-ups sent that the simulation has not picked up yet.
+    pub(super) published: Vec<Envelope>,
+    pub(super) wakeups: Vec<(String, RunId, Timestamp)>,
+    pub(super) history: Vec<Envelope>,
+    pub(super) audit: Audit,
+    /// The names of the operations carried out, in order.
+    pub(super) operations: Vec<&'static str>,
+    pub(super) cut_offs: Vec<CutOff>,
+    /// Set when an invocation was cut off, until the simulation has dropped it.
+    pub(super) cut: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) run: Run,
+    pub(super) lease_until: Option<Timestamp>,
+    pub(super) records: Vec<Checkpoint>,
+}
+
+impl World {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// This world's ports, with a clock.
+    pub fn ports(self: &Arc<Self>, clock: Arc<SimClock>, random: SimRandom) -> Ports {
+        Ports {
+            journal: self.clone(),
+            gate: self.clone(),
+            wakeups: self.clone(),
+            bus: self.clone(),
+            blobs: self.clone(),
+            clock,
+            random: Arc::new(random),
+            observer: None,
+        }
+    }
+
+    /// Carries out one operation, unless the invocation is cut off here: before it, or after it with nobody to hear the
+    /// answer.
+    async fn operate<T>(&self, name: &'static str, intent: impl FnOnce(&mut State) -> T) -> T {
+        let answer = {
+            let mut state = self.state();
+            let number = state.operations.len();
+            state.operations.push(name);
+            let cut = state.cut_offs.iter().find(|cut| cut.operation == number).map(|cut| cut.when);
+            let answer = (cut != Some(When::Before)).then(|| intent(&mut state));
+            state.cut |= cut.is_some();
+            answer.filter(|_| cut.is_none())
+        };
+        match answer {
+            Some(answer) => answer,
+            None => pending().await,
+        }
+    }
+}
+
+impl State {
+    fn held(&mut self, lease: &Lease) -> Option<&mut Entry> {
+        self.runs
+            .get_mut(&lease.run)
+            .filter(|entry| entry.run.epoch == lease.epoch && !entry.run.status.is_final())
+    }
+
+    fn lease(&mut self, run: &RunId, now: Timestamp, until: Timestamp) -> Begin {
+        let Some(entry) = self.runs.get_mut(run) else { return Begin::Missing };
+        if entry.run.status.is_final() {
+            return Begin::Ended(Box::new(entry.run.clone()));
+        }
+        if let Some(free_at) = entry.lease_until.filter(|free_at| *free_at > now) {
+            return Begin::Busy(free_at);
+        }
+        let suspended = matches!(entry.run.status, Status::Queued | Status::Waiting);
+        if let Some(wake_at) = entry.run.wake_at.filter(|wake_at| suspended && *wake_at > now) {
+            return Begin::Early(wake_at);
+        }
+        entry.run.epoch += 1;
+        entry.run.status = Status::Running;
+        entry.lease_until = Some(until);
+        Begin::Leased(Box::new(entry.run.clone()))
+    }
+}
+
+impl Entry {
+    fn write(&mut self, record: &Checkpoint, audit: &mut Audit) -> Option<Checkpoint> {
+        match self.records.iter_mut().find(|known| known.step == record.step) {
+            Some(known) if known.state.is_final() => return Some(known.clone()),
+            Some(known) => *known = record.clone(),
+            None => self.records.push(record.clone()),
+        }
+        audit.recorded(&self.run.id, record);
+        None
+    }
+
+    fn free(&mut self) {
+        self.lease_until = None;
+    }
+}
+
+#[async_trait]
+impl Journal for World {
+    async fn begin(&self, run: Run, now: Timestamp, until: Timestamp) -> Result<Begin> {
+        self.operate("begin", |state| {
+            let id = run.id.clone();
+            if !state.runs.contains_key(&id) {
+                state.order.push(id.clone());
+                state.runs.insert(id.clone(), Entry { run, lease_until: None, records: Vec::new() });
+            }
+            Ok(state.lease(&id, now, until))
+        })
+        .await
+    }
+
+    async fn resume(&self, run: &RunId, now: Timestamp, until: Timestamp) -> Result<Begin> {
+        self.operate("resume", |state| Ok(state.lease(run, now, until))).await
+    }
+
+    async fn renew(&self, lease: &Lease, until: Timestamp) -> Result<Written<()>> {
+        self.operate("renew", |state| {
+            Ok(state.held(lease).map_or(Written::Fenced, |entry| {
+                entry.lease_until = Some(until);
+                Written::Done(())
+            }))
+        })
+        .await
+    }
+
+    async fn checkpoints(&self, run: &RunId) -> Result<Vec<Checkpoint>> {
+        self.operate("checkpoints", |state| {
+            Ok(state.runs.get(run).map(|entry| entry.records.clone()).unwrap_or_default())
+        })
+        .await
+    }
+
+    async fn checkpoint(
+        &self,
+        lease: &Lease,
+        checkpoint: &Checkpoint,
+    ) -> Result<Written<Option<Checkpoint>>> {
+        self.operate("checkpoint", |state| {
+            let mut audit = std::mem::take(&mut state.audit);
+            let written = state
+                .held(lease)
+                .map_or(Written::Fenced, |entry| Written::Done(entry.write(checkpoint, &mut audit)));
+            state.audit = audit;
+            Ok(written)
+        })
+        .await
+    }
+
+    async fn suspend(
+        &self,
+        lease: &Lease,
+        suspension: Suspension,
+        records: &[Checkpoint],
+    ) -> Result<Written<()>> {
+        self.operate("suspend", |state| {
+            let mut audit = std::mem::take(&mut state.audit);
+            let written = state.held(lease).map_or(Written::Fenced, |entry| {
+                for record in records {
+                    entry.write(record, &mut audit);
+                }
+                entry.free();
+                let run = &mut entry.run;
+                (run.status, run.waiting_for) = (suspension.status, suspension.waiting_for);
+                (run.wake_at, run.failures) = (suspension.wake_at, suspension.failures);
+                run.started_at = run.started_at.or(suspension.started_at);
+                Written::Done(())
+            });
+            state.audit = audit;
+            Ok(written)
+        })
+        .await
+    }
+
+    async fn finish(
+        &self,
+        lease: &Lease,
+        outcome: &Outcome,
+        started_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Written<()>> {
+        self.operate("finish", |state| {
+            Ok(state.held(lease).map_or(Written::Fenced, |entry| {
+                entry.free();
+                let run = &mut entry.run;
+                run.started_at = run.started_at.or(started_at);
+                run.ended_at = Some(now);
+                run.waiting_for.clear();
+                run.wake_at = None;
+                match outcome {
+                    Outcome::Completed(output) => {
+                        (run.status, run.output) = (Status::Completed, Some(output.clone()));
+                    }
+                    Outcome::Failed(error) => (run.status, run.error) = (Status::Failed, Some(error.clone())),
+                }
+                Written::Done(())
+            }))
+        })
+        .await
+    }
+
+    async fn cancel(&self, run: &RunId, now: Timestamp) -> Result<Option<Run>> {
+        self.operate("cancel", |state| {
+            Ok(state.runs.get_mut(run).map(|entry| {
+                if !entry.run.status.is_final() {
+                    entry.free();
+                    entry.run.epoch += 1;
+                    entry.run.status = Status::Cancelled;
+                    entry.run.ended_at = Some(now);
+                    entry.run.waiting_for.clear();
+                    entry.run.wake_at = None;
+                }
+                entry.run.clone()
+            }))
+        })
+        .await
+    }
+
+    async fn run(&self, run: &RunId) -> Result<Option<Run>> {
+        self.operate("run", |state| Ok(state.runs.get(run).map(|entry| entry.run.clone()))).await
+    }
+
+    async fn runs(&self, filter: &Filter) -> Result<Vec<Run>> {
+        self.operate("runs", |state| {
+            let limit = if filter.limit == 0 { usize::MAX } else { filter.limit };
+            let matching =
+                state.order.iter().rev().filter_map(|id| state.runs.get(id)).map(|entry| &entry.run);
+            let matching = matching
+                .filter(|run| filter.workflow.as_ref().is_none_or(|workflow| run.workflow == *workflow))
+                .filter(|run| filter.status.is_none_or(|status| run.status == status));
+            Ok(matching.take(limit).cloned().collect())
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Gate for World {
+    async fn acquire(&self, key: &str, limit: u32, run: &RunId) -> Result<Slot> {
+        self.operate("acquire", |state| {
+            let line = state.lines.entry(key.to_owned()).or_default();
+            let slot = line::acquire(line, limit, run);
+            state.audit.line(key, line, limit);
+            Ok(slot)
+        })
+        .await
+    }
+
+    async fn release(&self, key: &str, limit: u32, run: &RunId) -> Result<Vec<RunId>> {
+        self.operate("release", |state| {
+            let line = state.lines.entry(key.to_owned()).or_default();
+            let woken = line::release(line, limit, run);
+            state.audit.line(key, line, limit);
+            Ok(woken)
+        })
+        .await
+    }
+
+    async fn admit(&self, key: &str, windows: &[Window], id: &str, now: Timestamp) -> Result<Admission> {
+        self.operate("admit", |state| {
+            let ledger = state.ledgers.entry(key.to_owned()).or_default();
+            let admission = throttle::admit(ledger, windows, id, now);
+            state.audit.started(key, windows, ledger);
+            Ok(admission)
+        })
+        .await
+    }
+
+    async fn withdraw(&self, key: &str, id: &str) -> Result<()> {
+        self.operate("withdraw", |state| {
+            if let Some(ledger) = state.ledgers.get_mut(key) {
+                throttle::withdraw(ledger, id);
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Wakeups for World {
+    async fn wake(&self, workflow: &str, run: &RunId, at: Timestamp) -> Result<()> {
+        self.operate("wake", |state| {
+            state.wakeups.push((workflow.to_owned(), run.clone(), at));
+            Ok(())
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Bus for World {
+    async fn publish(&self, events: &[Envelope]) -> Result<()> {
+        // As a bus that cannot tell: a repeated id is published again.
+        self.operate("publish", |state| {
+            state.published.extend_from_slice(events);
+            state.history.extend_from_slice(events);
+            Ok(())
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Blobs for World {
+    async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
+        self.operate("put", |state| {
+            state.blobs.insert(key.to_owned(), bytes);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn get(&self, key: &str) -> Result<Vec<u8>> {
+        self.operate("get", |state| {
+            state.blobs.get(key).cloned().ok_or_else(|| Error::fatal(format!("there is no blob {key}")))
+        })
+        .await
+    }
+}

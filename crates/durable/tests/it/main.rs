@@ -1,0 +1,8 @@
+//! The engine in the simulated world.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod conformance;
+mod crashes;
+mod flow;
+mod replay;
+mod steps;
