@@ -1,1 +1,25 @@
-//! Placeholder.
+//! Durable workflows on one machine.
+//!
+//! - [`Store`]: the engine's ports over one SQLite file that several processes may share.
+//! - [`Worker`]: takes wake-ups from the store and runs workflows, their schedules and the upkeep.
+//!
+//! Every write is on disk before it is answered: SQLite in WAL mode with `synchronous=FULL`, one writer that commits all
+//! that is waiting in one transaction. When a process dies, its leases and messages are free as soon as anybody looks: each
+//! worker holds an operating-system lock on a file, and the lock dies with it.
+
+mod bus;
+mod clock;
+mod flow;
+mod journal;
+mod liveness;
+mod messages;
+mod schedule;
+mod schema;
+mod store;
+mod worker;
+mod writer;
+
+pub use bus::Accepted;
+pub use clock::{SystemClock, SystemRandom};
+pub use store::Store;
+pub use worker::Worker;

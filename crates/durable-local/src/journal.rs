@@ -1,0 +1,229 @@
+//! Runs and their steps in SQLite.
+
+use async_trait::async_trait;
+use durable::{
+    Begin, Checkpoint, Filter, Journal, Lease, Outcome, Result, Run, RunId, Status, Suspension, Written,
+};
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::store::{Store, json, ms, parsed, time};
+
+#[async_trait]
+impl Journal for Store {
+    async fn begin(&self, run: Run, now: Timestamp, until: Timestamp) -> Result<Begin> {
+        let owner = self.owner();
+        self.write(move |db| {
+            insert(db, &run)?;
+            lease(db, &run.id, now, until, owner.as_deref())
+        })
+        .await
+    }
+
+    async fn resume(&self, run: &RunId, now: Timestamp, until: Timestamp) -> Result<Begin> {
+        let (run, owner) = (run.clone(), self.owner());
+        self.write(move |db| lease(db, &run, now, until, owner.as_deref())).await
+    }
+
+    async fn renew(&self, lease: &Lease, until: Timestamp) -> Result<Written<()>> {
+        let lease = lease.clone();
+        self.write(move |db| {
+            let mut renew = db.prepare_cached(
+                "update runs set lease_until = ? where id = ? and epoch = ? and status = 'running'",
+            )?;
+            let renewed = renew.execute(params![ms(until), lease.run.as_str(), lease.epoch])?;
+            Ok(if renewed == 1 { Written::Done(()) } else { Written::Fenced })
+        })
+        .await
+    }
+
+    async fn checkpoints(&self, run: &RunId) -> Result<Vec<Checkpoint>> {
+        let run = run.clone();
+        self.read(move |db| {
+            let mut query = db.prepare_cached("select record from steps where run_id = ? order by seq")?;
+            let records = query.query_map([run.as_str()], |row| parsed(row.get_ref(0)?.as_str()?))?;
+            records.collect()
+        })
+        .await
+    }
+
+    async fn checkpoint(
+        &self,
+        lease: &Lease,
+        checkpoint: &Checkpoint,
+    ) -> Result<Written<Option<Checkpoint>>> {
+        let (lease, record) = (lease.clone(), checkpoint.clone());
+        self.write(move |db| {
+            let Some(_) = held(db, &lease)? else { return Ok(Written::Fenced) };
+            Ok(Written::Done(record_step(db, &lease.run, &record)?))
+        })
+        .await
+    }
+
+    async fn suspend(
+        &self,
+        lease: &Lease,
+        suspension: Suspension,
+        records: &[Checkpoint],
+    ) -> Result<Written<()>> {
+        let (lease, records) = (lease.clone(), records.to_vec());
+        self.write(move |db| {
+            let Some(mut run) = held(db, &lease)? else { return Ok(Written::Fenced) };
+            for record in &records {
+                record_step(db, &lease.run, record)?;
+            }
+            (run.status, run.waiting_for) = (suspension.status, suspension.waiting_for);
+            (run.wake_at, run.failures) = (suspension.wake_at, suspension.failures);
+            run.started_at = run.started_at.or(suspension.started_at);
+            update(db, &run, None, None)?;
+            Ok(Written::Done(()))
+        })
+        .await
+    }
+
+    async fn finish(
+        &self,
+        lease: &Lease,
+        outcome: &Outcome,
+        started_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Written<()>> {
+        let (lease, outcome) = (lease.clone(), outcome.clone());
+        self.write(move |db| {
+            let Some(mut run) = held(db, &lease)? else { return Ok(Written::Fenced) };
+            run.started_at = run.started_at.or(started_at);
+            match outcome {
+                Outcome::Completed(output) => (run.status, run.output) = (Status::Completed, Some(output)),
+                Outcome::Failed(error) => (run.status, run.error) = (Status::Failed, Some(error)),
+            }
+            end(db, &mut run, now)?;
+            Ok(Written::Done(()))
+        })
+        .await
+    }
+
+    async fn cancel(&self, run: &RunId, now: Timestamp) -> Result<Option<Run>> {
+        let run = run.clone();
+        self.write(move |db| {
+            let Some(mut run) = read(db, &run)? else { return Ok(None) };
+            if !run.status.is_final() {
+                run.status = Status::Cancelled;
+                // The next epoch fences off whoever is at work.
+                run.epoch += 1;
+                end(db, &mut run, now)?;
+            }
+            Ok(Some(run))
+        })
+        .await
+    }
+
+    async fn run(&self, run: &RunId) -> Result<Option<Run>> {
+        let run = run.clone();
+        self.read(move |db| read(db, &run)).await
+    }
+
+    async fn runs(&self, filter: &Filter) -> Result<Vec<Run>> {
+        let filter = filter.clone();
+        self.read(move |db| {
+            let limit = if filter.limit == 0 { -1 } else { i64::try_from(filter.limit).unwrap_or(-1) };
+            let mut query = db.prepare_cached(
+                "select run from runs where (?1 is null or workflow = ?1) and (?2 is null or status = ?2)
+                 order by seq desc limit ?3",
+            )?;
+            let status = filter.status.map(Status::as_str);
+            let runs = query.query_map(params![filter.workflow, status, limit], |row| {
+                parsed(row.get_ref(0)?.as_str()?)
+            })?;
+            runs.collect()
+        })
+        .await
+    }
+}
+
+/// Creates a run, unless there is one with its id.
+pub(crate) fn insert(db: &Connection, run: &Run) -> rusqlite::Result<bool> {
+    let mut insert = db.prepare_cached(
+        "insert into runs (id, workflow, status, epoch, run) values (?, ?, ?, ?, ?) on conflict do nothing",
+    )?;
+    let inserted =
+        insert.execute(params![run.id.as_str(), run.workflow, run.status.as_str(), run.epoch, json(run)?])?;
+    Ok(inserted == 1)
+}
+
+fn read(db: &Connection, run: &RunId) -> rusqlite::Result<Option<Run>> {
+    let mut query = db.prepare_cached("select run from runs where id = ?")?;
+    query.query_row([run.as_str()], |row| parsed(row.get_ref(0)?.as_str()?)).optional()
+}
+
+/// The run, if the lease still holds.
+fn held(db: &Connection, lease: &Lease) -> rusqlite::Result<Option<Run>> {
+    Ok(read(db, &lease.run)?.filter(|run| run.epoch == lease.epoch && !run.status.is_final()))
+}
+
+fn lease(
+    db: &Connection,
+    id: &RunId,
+    now: Timestamp,
+    until: Timestamp,
+    owner: Option<&str>,
+) -> rusqlite::Result<Begin> {
+    let mut query = db.prepare_cached("select run, lease_until from runs where id = ?")?;
+    let found = query.query_row([id.as_str()], |row| {
+        let run: Run = parsed(row.get_ref(0)?.as_str()?)?;
+        Ok((run, row.get::<_, Option<i64>>(1)?.map(time)))
+    });
+    let Some((mut run, free_at)) = found.optional()? else { return Ok(Begin::Missing) };
+    if run.status.is_final() {
+        return Ok(Begin::Ended(Box::new(run)));
+    }
+    if let Some(free_at) = free_at.filter(|free_at| *free_at > now) {
+        return Ok(Begin::Busy(free_at));
+    }
+    if let Some(wake_at) = run.wake_at.filter(|wake_at| run.status != Status::Running && *wake_at > now) {
+        return Ok(Begin::Early(wake_at));
+    }
+    run.epoch += 1;
+    run.status = Status::Running;
+    update(db, &run, Some(until), owner)?;
+    Ok(Begin::Leased(Box::new(run)))
+}
+
+fn end(db: &Connection, run: &mut Run, now: Timestamp) -> rusqlite::Result<()> {
+    run.ended_at = Some(now);
+    run.waiting_for.clear();
+    run.wake_at = None;
+    update(db, run, None, None)
+}
+
+fn update(
+    db: &Connection,
+    run: &Run,
+    lease_until: Option<Timestamp>,
+    owner: Option<&str>,
+) -> rusqlite::Result<()> {
+    let mut update = db.prepare_cached(
+        "update runs set status = ?, epoch = ?, wake_at = ?, lease_until = ?, owner = ?, run = ? where id = ?",
+    )?;
+    let (wake_at, lease_until) = (run.wake_at.map(ms), lease_until.map(ms));
+    let status = run.status.as_str();
+    update.execute(params![status, run.epoch, wake_at, lease_until, owner, json(run)?, run.id.as_str()])?;
+    Ok(())
+}
+
+/// Writes a step's record, unless there is a final one: then that is answered.
+fn record_step(db: &Connection, run: &RunId, record: &Checkpoint) -> rusqlite::Result<Option<Checkpoint>> {
+    // The order of first records is kept: a replaced record keeps its number.
+    let mut write = db.prepare_cached(
+        "insert into steps (run_id, name, nth, seq, final, record)
+         values (?1, ?2, ?3, (select coalesce(max(seq), 0) + 1 from steps where run_id = ?1), ?4, ?5)
+         on conflict do update set final = excluded.final, record = excluded.record where not final",
+    )?;
+    let (name, nth) = (&record.step.name, record.step.nth);
+    let written = write.execute(params![run.as_str(), name, nth, record.state.is_final(), json(record)?])?;
+    if written == 1 {
+        return Ok(None);
+    }
+    let mut query =
+        db.prepare_cached("select record from steps where run_id = ? and name = ? and nth = ?")?;
+    query.query_row(params![run.as_str(), name, nth], |row| parsed(row.get_ref(0)?.as_str()?)).map(Some)
+}

@@ -1,0 +1,6 @@
+//! The store and the worker on real files.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod processes;
+mod store;
+mod worker;
