@@ -39,6 +39,12 @@ impl<E> Context<E> {
         self.turn.run.event.sent_at
     }
 
+    /// When the last use of a step that is on record began; `None` before there is one. As recorded, so the same at every
+    /// resumption that comes after it.
+    pub fn began(&self, step: &str) -> Option<Timestamp> {
+        self.turn.began_at(step)
+    }
+
     /// A step: code whose result is recorded, so that it runs once it succeeds and never again.
     ///
     /// The name and which use of it this is identify the step; a loop uses one name many times.

@@ -83,7 +83,7 @@ pub async fn cancel(runnable: &Runnable, ports: &Ports, run: &RunId) -> Result<O
 async fn leave(runnable: &Runnable, ports: &Ports, run: &Run) -> Result<()> {
     let definition = runnable.definition();
     // A run whose event its workflow does not understand never asked for anything.
-    if runnable.check(&run.event.data).is_err() {
+    if definition.check(&run.event.data).is_err() {
         return Ok(());
     }
     if run.status == Status::Cancelled {
@@ -129,7 +129,7 @@ impl Invocation<'_> {
                 records,
             ))
         };
-        if let Err(error) = self.runnable.check(&run.event.data) {
+        if let Err(error) = self.runnable.definition().check(&run.event.data) {
             let error = error.context(format!("event {}", run.event.name));
             return self.finish(&turn(&run, Vec::new()), Outcome::Failed(error)).await;
         }

@@ -132,6 +132,13 @@ impl Turn {
         crate::after(self.now(), needed) <= deadline
     }
 
+    /// When the use of a name that the workflow has reached last began.
+    pub(crate) fn began_at(&self, name: &str) -> Option<Timestamp> {
+        let state = self.state();
+        let step = StepId { name: name.to_owned(), nth: *state.uses.get(name)? };
+        state.records.get(&step).map(|record| record.started_at)
+    }
+
     /// Notes that a sleep began.
     pub(crate) fn began(&self, record: Checkpoint) {
         let mut state = self.state();

@@ -42,7 +42,6 @@ use crate::{
 /// ```
 pub struct Workflow<S> {
     definition: Definition,
-    check: Check,
     function: Arc<Function<S>>,
 }
 
@@ -61,6 +60,16 @@ pub struct Definition {
     pub concurrency: Option<Concurrency>,
     /// How many starts in which time.
     pub throttles: Vec<Throttle>,
+    check: Check,
+}
+
+impl Definition {
+    /// Whether an event's data is what the workflow expects. The error names the field and says what was expected.
+    pub fn check(&self, data: &Value) -> Result<()> {
+        (self.check)(data).map_err(|error| Error::fatal(error.message()))?;
+        self.concurrency.iter().try_for_each(|limit| limit.key_of(&self.name, data).map(drop))?;
+        self.throttles.iter().try_for_each(|throttle| throttle.key_of(&self.name, data).map(drop))
+    }
 }
 
 type Check = fn(&Value) -> Result<()>;
@@ -92,8 +101,8 @@ impl<S: Clone + Send + Sync + 'static> Workflow<S> {
                 retry: Retry::never(),
                 concurrency: None,
                 throttles: Vec::new(),
+                check: |data| from_value::<E>(data).map(drop),
             },
-            check: |data| from_value::<E>(data).map(drop),
             function: Arc::new(function),
         }
     }
@@ -151,7 +160,6 @@ impl<S: Clone + Send + Sync + 'static> Workflow<S> {
         let function = self.function;
         Runnable {
             definition: Arc::new(self.definition),
-            check: self.check,
             function: Arc::new(move |turn| function(turn, services.clone())),
         }
     }
@@ -167,7 +175,6 @@ impl<S> fmt::Debug for Workflow<S> {
 #[derive(Clone)]
 pub struct Runnable {
     definition: Arc<Definition>,
-    check: Check,
     function: Arc<dyn Fn(Arc<Turn>) -> BoxFuture<'static, Result<Payload>> + Send + Sync>,
 }
 
@@ -175,14 +182,6 @@ impl Runnable {
     /// What is known of it without its code.
     pub fn definition(&self) -> &Definition {
         &self.definition
-    }
-
-    /// Whether an event's data is what the workflow expects. The error names the field and says what was expected.
-    pub fn check(&self, data: &Value) -> Result<()> {
-        (self.check)(data).map_err(|error| Error::fatal(error.message()))?;
-        let Definition { name, concurrency, throttles, .. } = &*self.definition;
-        concurrency.iter().try_for_each(|limit| limit.key_of(name, data).map(drop))?;
-        throttles.iter().try_for_each(|throttle| throttle.key_of(name, data).map(drop))
     }
 
     pub(crate) fn start(&self, turn: Arc<Turn>) -> BoxFuture<'static, Result<Payload>> {

@@ -75,11 +75,17 @@ async fn wait_until_paired(ctx: &Context<MessageQueued>, whatsapp: &WhatsApp) ->
 }
 
 /// Nobody heard how the send ended. It is never repeated blindly: the service's list of sent messages decides.
-async fn find(ctx: &Context<MessageQueued>, whatsapp: &WhatsApp, to: &Address, unknown: Error) -> Result<Sent> {
+async fn find(
+    ctx: &Context<MessageQueued>,
+    whatsapp: &WhatsApp,
+    to: &Address,
+    unknown: Error,
+) -> Result<Sent> {
+    let began = ctx.began("send-message").unwrap_or_else(|| ctx.sent_at());
     // A request that was cut off may still be under way inside the service.
     ctx.sleep("let-it-settle", seconds(30)).await;
     let message = &ctx.event().message;
-    match ctx.step("find-message").run(|| whatsapp.find_recent(to, message, ctx.sent_at())).await? {
+    match ctx.step("find-message").run(|| whatsapp.find_recent(to, message, began)).await? {
         Trace::Sent { message_id } => Ok(Sent { message_id, found_afterwards: true }),
         Trace::NotSent => {
             // The list goes back to before the attempt and lacks the message: it never went out.

@@ -61,6 +61,9 @@ async fn sync_databases(ctx: Context<SyncRequested>, services: Services) -> Resu
         "Database sync complete: {} rows in {} batches, {} new and {} updated",
         synced.rows, synced.batches, synced.inserted, synced.updated
     );
-    ctx.step("notify-complete").retry(Retry::exponential(5, seconds(5)).jitter(0.2)).run(|| slack.notify(&text)).await?;
+    ctx.step("notify-complete")
+        .retry(Retry::exponential(5, seconds(5)).jitter(0.2))
+        .run(|| slack.notify(&text))
+        .await?;
     Ok(synced)
 }

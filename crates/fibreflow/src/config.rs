@@ -1,0 +1,159 @@
+//! Where the services are, from the environment: read once, at start, and all that is missing is said at once.
+
+use std::{str::FromStr, sync::Arc};
+
+use durable::{Error, Result};
+use secrecy::SecretString;
+use url::Url;
+
+use crate::{
+    convex::Convex,
+    harness::Harness,
+    http::{Endpoint, Http},
+    neon::{Neon, Postgres},
+    photos::Photos,
+    slack::Slack,
+    vlm::Vlm,
+    whatsapp::{Dialect, WhatsApp},
+};
+
+/// The model that is asked when no other is configured.
+const MODEL: &str = "Qwen/Qwen3-VL-8B-Instruct";
+
+/// Reads settings and remembers what is missing or wrong.
+pub struct Settings<'a> {
+    lookup: &'a dyn Fn(&str) -> Option<String>,
+    http: Http,
+    problems: Vec<String>,
+}
+
+impl<'a> Settings<'a> {
+    /// Settings by name, and the client all services share.
+    pub fn new(lookup: &'a dyn Fn(&str) -> Option<String>, http: Http) -> Self {
+        Self { lookup, http, problems: Vec::new() }
+    }
+
+    /// Makes services; when settings are missing or wrong, one error names all of them.
+    pub fn make<T>(mut self, services: impl FnOnce(&mut Self) -> Option<T>) -> Result<T> {
+        let made = services(&mut self);
+        match made {
+            Some(made) if self.problems.is_empty() => Ok(made),
+            _ => Err(Error::fatal(format!("settings: {}", self.problems.join("; ")))),
+        }
+    }
+
+    /// `HARNESS_URL`, and `HARNESS_TOKEN` if it wants one.
+    pub fn harness(&mut self) -> Option<Harness> {
+        let mut endpoint = self.endpoint("HARNESS_URL")?;
+        if let Some(token) = self.optional("HARNESS_TOKEN") {
+            endpoint = self.secret(endpoint, "authorization", &format!("Bearer {token}"))?;
+        }
+        Some(Harness::new(endpoint))
+    }
+
+    /// `NEON_DATABASE_URL`.
+    pub fn neon(&mut self) -> Option<Arc<dyn Neon>> {
+        let url = self.required("NEON_DATABASE_URL")?;
+        let postgres = Postgres::new(SecretString::from(url));
+        self.good(postgres).map(|postgres| Arc::new(postgres) as _)
+    }
+
+    /// `CONVEX_URL` and `CONVEX_DEPLOY_KEY`.
+    pub fn convex(&mut self) -> Option<Convex> {
+        let (endpoint, key) = (self.endpoint("CONVEX_URL"), self.required("CONVEX_DEPLOY_KEY"));
+        self.secret(endpoint?, "authorization", &format!("Convex {}", key?)).map(Convex::new)
+    }
+
+    /// `SLACK_WEBHOOK_URL`.
+    pub fn slack(&mut self) -> Option<Slack> {
+        self.endpoint("SLACK_WEBHOOK_URL").map(Slack::new)
+    }
+
+    /// `WHATSAPP_URL`, `WHATSAPP_SECRET`, and for the older service `WHATSAPP_GROUP_JID`.
+    pub fn whatsapp(&mut self) -> Option<WhatsApp> {
+        let (endpoint, secret) = (self.endpoint("WHATSAPP_URL"), self.required("WHATSAPP_SECRET"));
+        let dialect = match self.optional("WHATSAPP_GROUP_JID") {
+            Some(group_jid) => Dialect::Sender { group_jid },
+            None => Dialect::Bridge,
+        };
+        let endpoint = self.secret(endpoint?, "x-bridge-secret", &secret?)?;
+        Some(WhatsApp::new(endpoint, dialect))
+    }
+
+    /// `VLM_URL`, and `VLM_MODEL` if it is another than the usual.
+    pub fn vlm(&mut self) -> Option<Vlm> {
+        let model = self.optional("VLM_MODEL").unwrap_or_else(|| MODEL.to_owned());
+        self.endpoint("VLM_URL").map(|endpoint| Vlm::new(endpoint, model))
+    }
+
+    /// `PHOTO_ENDPOINT` with the buckets `PHOTO_BUCKETS`, and the hosts `PHOTO_HOSTS`; lists are separated by commas.
+    pub fn photos(&mut self) -> Option<Photos> {
+        let list = |text: Option<String>| -> Vec<String> {
+            text.iter()
+                .flat_map(|text| text.split(','))
+                .map(|part| part.trim().to_owned())
+                .filter(|part| !part.is_empty())
+                .collect()
+        };
+        let endpoint = self.parsed::<Url>("PHOTO_ENDPOINT")?;
+        let (buckets, hosts) = (list(self.required("PHOTO_BUCKETS")), list(self.optional("PHOTO_HOSTS")));
+        Some(Photos::new(self.http.clone(), endpoint, buckets, hosts))
+    }
+
+    fn endpoint(&mut self, name: &str) -> Option<Endpoint> {
+        let url = self.parsed::<Url>(name)?;
+        Some(Endpoint::new(self.http.clone(), url))
+    }
+
+    fn secret(&mut self, endpoint: Endpoint, header: &'static str, secret: &str) -> Option<Endpoint> {
+        let endpoint = endpoint.secret(header, &SecretString::from(secret));
+        self.good(endpoint)
+    }
+
+    fn parsed<T: FromStr>(&mut self, name: &str) -> Option<T> {
+        let text = self.required(name)?;
+        let parsed = text
+            .parse()
+            .map_err(|_| Error::fatal(format!("{name} is not an address such as https://host/path")));
+        self.good(parsed)
+    }
+
+    fn required(&mut self, name: &str) -> Option<String> {
+        let value = self.optional(name);
+        if value.is_none() {
+            self.problems.push(format!("{name} is missing"));
+        }
+        value
+    }
+
+    fn optional(&self, name: &str) -> Option<String> {
+        (self.lookup)(name).filter(|value| !value.is_empty())
+    }
+
+    fn good<T>(&mut self, result: Result<T>) -> Option<T> {
+        result.map_err(|error| self.problems.push(error.message().to_owned())).ok()
+    }
+}
+
+impl std::fmt::Debug for Settings<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings").field("problems", &self.problems).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_is_missing_is_said_at_once() {
+        let lookup = |name: &str| (name == "CONVEX_URL").then(|| "https://x.convex.cloud".to_owned());
+        let settings = Settings::new(&lookup, Http::network().unwrap());
+        let error = settings.make(|settings| {
+            let (convex, slack, neon) = (settings.convex(), settings.slack(), settings.neon());
+            Some((convex?, slack?, neon?))
+        });
+        let expected = "settings: CONVEX_DEPLOY_KEY is missing; SLACK_WEBHOOK_URL is missing; NEON_DATABASE_URL is missing";
+        assert_eq!(error.unwrap_err().message(), expected);
+    }
+}
