@@ -22,15 +22,25 @@ const MODEL: &str = "Qwen/Qwen3-VL-8B-Instruct";
 
 /// Reads settings and remembers what is missing or wrong.
 pub struct Settings<'a> {
-    lookup: &'a dyn Fn(&str) -> Option<String>,
+    lookup: Lookup<'a>,
     http: Http,
+    neon: Option<Arc<dyn Neon>>,
     problems: Vec<String>,
 }
 
+type Lookup<'a> = Box<dyn Fn(&str) -> Option<String> + 'a>;
+
 impl<'a> Settings<'a> {
     /// Settings by name, and the client all services share.
-    pub fn new(lookup: &'a dyn Fn(&str) -> Option<String>, http: Http) -> Self {
-        Self { lookup, http, problems: Vec::new() }
+    pub fn new(lookup: impl Fn(&str) -> Option<String> + 'a, http: Http) -> Self {
+        Self { lookup: Box::new(lookup), http, neon: None, problems: Vec::new() }
+    }
+
+    /// The same settings with another database than `NEON_DATABASE_URL` names.
+    #[must_use]
+    pub fn with_neon(mut self, neon: Arc<dyn Neon>) -> Self {
+        self.neon = Some(neon);
+        self
     }
 
     /// Makes services; when settings are missing or wrong, one error names all of them.
@@ -53,6 +63,9 @@ impl<'a> Settings<'a> {
 
     /// `NEON_DATABASE_URL`.
     pub fn neon(&mut self) -> Option<Arc<dyn Neon>> {
+        if let Some(neon) = &self.neon {
+            return Some(neon.clone());
+        }
         let url = self.required("NEON_DATABASE_URL")?;
         let postgres = Postgres::new(SecretString::from(url));
         self.good(postgres).map(|postgres| Arc::new(postgres) as _)

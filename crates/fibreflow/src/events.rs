@@ -1,15 +1,26 @@
 //! The events FibreFlow's workflows start on and send.
 
 use durable::{Error, Event, Result};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::{phone::Address, vlm::Evaluation};
 
 /// An agent is to be built.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BuildRequested {
-    /// The agent's name, as its specification's file has it.
+    /// The agent's name, as its specification's file has it: letters, digits, `_` and `-`.
+    #[serde(deserialize_with = "agent_name")]
     pub agent_name: String,
+}
+
+/// The name becomes part of paths on the harness's machine.
+fn agent_name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let name = String::deserialize(from)?;
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if (1..=64).contains(&name.len()) && name.chars().all(is_plain) {
+        return Ok(name);
+    }
+    Err(D::Error::custom("expected 1 to 64 letters, digits, _ or -, such as knowledge_base"))
 }
 
 impl Event for BuildRequested {

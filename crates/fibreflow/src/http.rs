@@ -18,7 +18,7 @@ pub struct Http(Transport);
 enum Transport {
     Network(reqwest::Client),
     #[cfg(feature = "sandbox")]
-    InProcess(axum::Router),
+    InProcess(axum::Router, std::sync::Arc<dyn durable::Clock>),
 }
 
 impl Http {
@@ -33,8 +33,8 @@ impl Http {
 
     /// A service in this process, without sockets and without a runtime: it runs under a simulated clock.
     #[cfg(feature = "sandbox")]
-    pub fn in_process(service: axum::Router) -> Self {
-        Self(Transport::InProcess(service))
+    pub fn in_process(service: axum::Router, clock: std::sync::Arc<dyn durable::Clock>) -> Self {
+        Self(Transport::InProcess(service, clock))
     }
 
     async fn send(&self, request: http::Request<Vec<u8>>, timeout: Duration) -> Result<Reply, Unanswered> {
@@ -53,7 +53,16 @@ impl Http {
                 Ok(Reply { status, headers, body: body.to_vec() })
             }
             #[cfg(feature = "sandbox")]
-            Transport::InProcess(service) => in_process(service.clone(), request).await,
+            Transport::InProcess(service, clock) => {
+                let end = durable::after(clock.now(), timeout);
+                let answer = std::pin::pin!(in_process(service.clone(), request));
+                match futures::future::select(answer, clock.sleep_until(end)).await {
+                    futures::future::Either::Left((reply, _)) => reply,
+                    futures::future::Either::Right(_) => {
+                        Err(Unanswered { never_left: false, reason: "operation timed out".to_owned() })
+                    }
+                }
+            }
         }
     }
 }
@@ -76,7 +85,7 @@ impl fmt::Debug for Http {
         f.write_str(match self.0 {
             Transport::Network(_) => "Http::network",
             #[cfg(feature = "sandbox")]
-            Transport::InProcess(_) => "Http::in_process",
+            Transport::InProcess(..) => "Http::in_process",
         })
     }
 }

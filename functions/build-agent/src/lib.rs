@@ -2,6 +2,7 @@
 
 use durable::{Concurrency, Context, Error, Result, Retry, Workflow, seconds};
 use fibreflow::{
+    config::Settings,
     events::BuildRequested,
     harness::{Deployment, Harness},
 };
@@ -12,6 +13,13 @@ use serde::{Deserialize, Serialize};
 pub struct Services {
     /// Runs the coding sessions.
     pub harness: Harness,
+}
+
+impl Services {
+    /// The services that the settings name; one error says all that is missing.
+    pub fn from_settings(settings: Settings<'_>) -> Result<Self> {
+        settings.make(|settings| Some(Self { harness: settings.harness()? }))
+    }
 }
 
 /// An agent that was built.

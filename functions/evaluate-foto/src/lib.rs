@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use durable::{Concurrency, Context, Result, Workflow, minutes};
 use fibreflow::{
+    config::Settings,
     events::{EvaluationRequested, MessageQueued},
     neon::Neon,
     photos::Photos,
@@ -19,6 +20,16 @@ pub struct Services {
     pub vlm: Vlm,
     /// Where evaluations are stored.
     pub neon: Arc<dyn Neon>,
+}
+
+impl Services {
+    /// The services that the settings name; one error says all that is missing.
+    pub fn from_settings(settings: Settings<'_>) -> Result<Self> {
+        settings.make(|settings| {
+            let (photos, vlm, neon) = (settings.photos(), settings.vlm(), settings.neon());
+            Some(Self { photos: photos?, vlm: vlm?, neon: neon? })
+        })
+    }
 }
 
 /// Five evaluations at once: more and the model's server answers none of them in time.

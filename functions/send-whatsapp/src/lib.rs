@@ -2,6 +2,7 @@
 
 use durable::{Context, Error, Result, Retry, Throttle, Window, Workflow, minutes, seconds};
 use fibreflow::{
+    config::Settings,
     events::MessageQueued,
     phone::Address,
     whatsapp::{Pairing, Receipt, Trace, WhatsApp},
@@ -13,6 +14,13 @@ use serde::{Deserialize, Serialize};
 pub struct Services {
     /// The paired phone.
     pub whatsapp: WhatsApp,
+}
+
+impl Services {
+    /// The services that the settings name; one error says all that is missing.
+    pub fn from_settings(settings: Settings<'_>) -> Result<Self> {
+        settings.make(|settings| Some(Self { whatsapp: settings.whatsapp()? }))
+    }
 }
 
 /// A message that went out.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use durable::{Concurrency, Context, Result, Retry, Workflow, minutes, seconds};
 use fibreflow::{
+    config::Settings,
     convex::{Convex, batches},
     events::SyncRequested,
     neon::Neon,
@@ -20,6 +21,16 @@ pub struct Services {
     pub convex: Convex,
     /// Who is told.
     pub slack: Slack,
+}
+
+impl Services {
+    /// The services that the settings name; one error says all that is missing.
+    pub fn from_settings(settings: Settings<'_>) -> Result<Self> {
+        settings.make(|settings| {
+            let (neon, convex, slack) = (settings.neon(), settings.convex(), settings.slack());
+            Some(Self { neon: neon?, convex: convex?, slack: slack? })
+        })
+    }
 }
 
 /// What a sync did.

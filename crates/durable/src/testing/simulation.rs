@@ -274,7 +274,7 @@ impl Simulation {
                 Poll::Ready(Ok(Disposition::Later(at))) => Some(at),
                 Poll::Ready(Err(_)) => Some(after(self.now(), VISIBILITY)),
             };
-            let Invocation { message, .. } = self.invocations.swap_remove(index);
+            let Invocation { message, .. } = self.invocations.remove(index);
             self.queue.extend(again.map(|at| Message { at, ..message }));
         }
         polled

@@ -1,0 +1,168 @@
+//! build-agent on the simulated clock, with its real client and the sandbox's harness.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use build_agent::{Services, workflow};
+use durable::{
+    RunId, Status, WaitingFor, minutes, seconds,
+    testing::{Simulation, crash_everywhere},
+};
+use fibreflow::{
+    events::BuildRequested,
+    sandbox::{Fault, Sandbox, Scene, Session},
+};
+use serde_json::json;
+
+fn simulation(features: u32) -> (Simulation, Sandbox) {
+    at_pace(1, features)
+}
+
+fn at_pace(time_scale: u32, features: u32) -> (Simulation, Sandbox) {
+    let simulation = Simulation::default();
+    let sandbox = Sandbox::open(Scene { time_scale, features, ..Scene::new(simulation.clock()) }).unwrap();
+    let services = Services::from_settings(sandbox.settings()).unwrap();
+    (simulation.with(workflow().with(services)), sandbox)
+}
+
+fn request(simulation: &mut Simulation, agent: &str) -> RunId {
+    simulation.send_event(&BuildRequested { agent_name: agent.into() }).remove(0)
+}
+
+fn built(sessions: &[Session]) -> Vec<u32> {
+    sessions.iter().filter_map(|session| session.feature_id).collect()
+}
+
+#[test]
+fn each_feature_is_built_once_what_it_needs_first_with_a_pause_between() {
+    let (mut simulation, sandbox) = simulation(4);
+    let run = request(&mut simulation, "sharepoint");
+    simulation.run_until_idle();
+    let output = simulation.output(&run);
+    assert_eq!((&output["agent_name"], &output["features"]), (&json!("sharepoint"), &json!([1, 2, 3, 4])));
+    let sessions = sandbox.harness().sessions();
+    let kinds: Vec<_> = sessions.iter().map(|session| session.session_type.as_str()).collect();
+    assert_eq!(kinds, ["initializer", "coding", "coding", "coding", "coding", "deploy"]);
+    let pauses: Vec<_> = sessions[1..5]
+        .windows(2)
+        .map(|pair| durable::until(pair[0].ends_at, pair[1].started_at).as_secs())
+        .collect();
+    assert_eq!(pauses, [30, 30, 30]);
+}
+
+#[test]
+fn a_second_build_finds_what_passes_already() {
+    let (mut simulation, sandbox) = simulation(3);
+    request(&mut simulation, "sharepoint");
+    simulation.run_until_idle();
+    let again = request(&mut simulation, "sharepoint");
+    simulation.run_until_idle();
+    assert_eq!(simulation.output(&again)["features"], json!([]));
+    assert_eq!(built(&sandbox.harness().sessions()), [1, 2, 3]);
+}
+
+/// The law of the seed, pauses included: "one build an agent".
+#[test]
+fn never_two_builds_of_one_agent_at_once() {
+    let (mut simulation, sandbox) = simulation(3);
+    let runs: Vec<_> = ["sharepoint", "sharepoint", "knowledge_base", "sharepoint"]
+        .map(|agent| request(&mut simulation, agent))
+        .into();
+    simulation.run_for(minutes(1));
+    let waits = |run: &RunId| simulation.run(run).waiting_for;
+    assert!(matches!(&waits(&runs[3])[..], [WaitingFor::Slot { position: 2, .. }]), "{:?}", waits(&runs[3]));
+    simulation.run_until_idle();
+    assert_eq!(simulation.violations(), [""; 0]);
+
+    // A build's time is from its first session to the end of its last: the run's id begins the session's key.
+    let mut builds: BTreeMap<String, (Session, Session)> = BTreeMap::new();
+    for session in sandbox.harness().sessions() {
+        let build = session.key.split('/').next().unwrap().to_owned();
+        builds
+            .entry(build)
+            .and_modify(|(_, last)| *last = session.clone())
+            .or_insert((session.clone(), session));
+    }
+    assert_eq!(builds.len(), 4);
+    let of = |agent: &str| {
+        let mut spans: Vec<_> = builds
+            .values()
+            .filter(|(first, _)| first.agent == agent)
+            .map(|(first, last)| (first.started_at, last.ends_at))
+            .collect();
+        spans.sort();
+        spans
+    };
+    assert!(of("sharepoint").windows(2).all(|pair| pair[0].1 <= pair[1].0), "{:?}", of("sharepoint"));
+    assert_eq!(of("knowledge_base")[0].0, of("sharepoint")[0].0, "another agent does not wait");
+}
+
+#[test]
+fn a_session_that_crashes_is_tried_three_times_five_seconds_apart() {
+    let (mut simulation, sandbox) = simulation(2);
+    let run = request(&mut simulation, "sharepoint");
+    simulation.run_for(minutes(6));
+    sandbox.harness().break_down(Fault::SessionFails, Some(2));
+    simulation.run_until_idle();
+    assert_eq!(simulation.run(&run).status, Status::Completed);
+    let sessions = sandbox.harness().sessions();
+    assert_eq!(built(&sessions), [1, 2, 2, 2], "the first feature was at work already");
+    let gap = durable::until(sessions[2].ends_at, sessions[3].started_at);
+    assert_eq!(gap, seconds(5));
+
+    sandbox.harness().break_down(Fault::SessionFails, None);
+    let failed = request(&mut simulation, "knowledge_base");
+    simulation.run_until_idle();
+    let error = simulation.run(&failed).error.unwrap();
+    assert!(error.message().contains("exit code 1"), "{error}");
+}
+
+#[test]
+fn an_agent_without_features_or_a_name_is_refused() {
+    let (mut simulation, sandbox) = simulation(0);
+    let empty = request(&mut simulation, "sharepoint");
+    simulation.run_until_idle();
+    let error = simulation.run(&empty).error.unwrap();
+    assert_eq!(error.message(), "feature_list.json of sharepoint: it lists no features");
+
+    let started = sandbox.harness().sessions().len();
+    for data in
+        [json!({}), json!({"agent_name": 7}), json!({"agent_name": "../etc"}), json!({"agent_name": ""})]
+    {
+        let run = simulation.send("agent/build.requested", data.clone()).remove(0);
+        simulation.run_until_idle();
+        let error = simulation.run(&run).error.unwrap();
+        assert!(error.message().contains("agent_name"), "{data}: {error}");
+    }
+    assert_eq!(sandbox.harness().sessions().len(), started, "no session was started");
+}
+
+#[test]
+fn whatever_dies_each_session_is_started_once() {
+    let world = RefCell::new(None);
+    let scenario = || {
+        // Sessions of 20 s: a session of 20 min has 120 renewals of its lease, all alike, to be cut off at.
+        let (mut simulation, sandbox) = at_pace(60, 3);
+        request(&mut simulation, "sharepoint");
+        request(&mut simulation, "sharepoint");
+        world.replace(Some(sandbox));
+        simulation
+    };
+    let runs = crash_everywhere(scenario, |disturbed, undisturbed| {
+        let label = disturbed.label();
+        let outputs = |simulation: &Simulation| {
+            // Which of the two comes first is decided by whichever invocation survives.
+            let outputs = simulation.outcomes().into_iter().map(|ending| format!("{:?}", ending.output));
+            outputs.collect::<BTreeSet<_>>()
+        };
+        assert_eq!(outputs(disturbed), outputs(undisturbed), "{label}");
+        let sandbox = world.borrow();
+        let sessions = sandbox.as_ref().unwrap().harness().sessions();
+        // Three features, and for each of the two builds a first and a last session.
+        assert_eq!((built(&sessions).len(), sessions.len()), (3, 7), "{label}");
+    });
+    assert!(runs > 60, "only {runs} places to die");
+}

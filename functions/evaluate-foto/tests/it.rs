@@ -1,0 +1,169 @@
+//! evaluate-foto on the simulated clock, with its real clients and the sandbox's services.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::cell::RefCell;
+
+use durable::{
+    Event, RunId, Status, minutes,
+    testing::{Simulation, crash_everywhere},
+};
+use evaluate_foto::{Services, workflow};
+use fibreflow::{
+    events::{EvaluationRequested, MessageQueued},
+    sandbox::{Fault, Sandbox, Scene},
+};
+use serde_json::{Value, json};
+
+fn simulation() -> (Simulation, Sandbox) {
+    let simulation = Simulation::default();
+    let sandbox = Sandbox::open(Scene::new(simulation.clock())).unwrap();
+    let services = Services::from_settings(sandbox.settings()).unwrap();
+    (simulation.with(workflow().with(services)), sandbox)
+}
+
+fn request(simulation: &mut Simulation, drop: u32) -> RunId {
+    let image_url = format!("s3://fibreflow-photos/DR{drop}/house.jpg");
+    let data = json!({"image_url": image_url, "contractor_phone": "0821234567"});
+    simulation.send(EvaluationRequested::NAME, data).remove(0)
+}
+
+fn messages(simulation: &Simulation) -> Vec<Value> {
+    simulation
+        .events()
+        .into_iter()
+        .filter(|event| event.name == MessageQueued::NAME)
+        .map(|event| event.data)
+        .collect()
+}
+
+#[test]
+fn a_photo_is_judged_stored_and_its_contractor_told() {
+    let (mut simulation, sandbox) = simulation();
+    let run = request(&mut simulation, 1_733_758);
+    simulation.run_until_idle();
+    let output = simulation.output(&run);
+    assert_eq!(output["dr_number"], "DR1733758");
+    let [review] = &sandbox.neon().reviews()[..] else { panic!("not one row") };
+    assert_eq!(serde_json::to_value(review).unwrap(), output);
+    let told = messages(&simulation);
+    assert_eq!((told.len(), &told[0]["phone"]), (1, &json!("0821234567")));
+    assert!(told[0]["message"].as_str().unwrap().starts_with("DR1733758: "), "{}", told[0]["message"]);
+    let steps: Vec<_> = simulation.checkpoints(&run).iter().map(|step| step.step.to_string()).collect();
+    assert_eq!(steps, ["download-image", "vlm-evaluate", "store-result", "queue-notification"]);
+}
+
+#[test]
+fn both_names_of_the_event_are_heard_and_nobody_is_told_without_a_number() {
+    let (mut simulation, sandbox) = simulation();
+    let data = json!({"dr_number": "DR7", "image_url": "s3://fibreflow-photos/x.jpg", "requested_by": "qa"});
+    simulation.send("vlm/evaluation.requested", data);
+    simulation.run_until_idle();
+    assert_eq!((sandbox.neon().reviews().len(), messages(&simulation).len()), (1, 0));
+}
+
+#[test]
+fn five_evaluations_at_most() {
+    let (mut simulation, sandbox) = simulation();
+    for drop in 1..=40 {
+        request(&mut simulation, drop);
+    }
+    simulation.run_until_idle();
+    assert_eq!(simulation.violations(), [""; 0]);
+    assert_eq!((sandbox.vlm().calls(), sandbox.vlm().most_at_once()), (40, 5));
+    assert_eq!(sandbox.neon().reviews().len(), 40);
+}
+
+/// The failure that hurt, twice: a model that answers 404, or not at all, became a score of 0 that the contractor was told.
+#[test]
+fn an_evaluation_that_did_not_happen_leaves_no_row_and_no_message() {
+    let faults = [
+        Fault::ModelMissing,
+        Fault::TooLong,
+        Fault::Hang,
+        Fault::Reset,
+        Fault::ServerError,
+        Fault::CutOff,
+        Fault::Prose,
+        Fault::Unreachable,
+    ];
+    for fault in faults {
+        let (mut simulation, sandbox) = simulation();
+        sandbox.vlm().break_down(fault, None);
+        let run = request(&mut simulation, 1);
+        simulation.run_until_idle();
+        assert_eq!(simulation.run(&run).status, Status::Failed, "{fault}");
+        let calls = if fault == Fault::TooLong { 1 } else { 4 };
+        assert_eq!(sandbox.vlm().requests(), calls, "{fault}: 3 retries unless they cannot help");
+        assert_eq!((sandbox.neon().stores(), messages(&simulation).len()), (0, 0), "{fault}");
+    }
+}
+
+#[test]
+fn a_model_that_comes_back_is_asked_again() {
+    let (mut simulation, sandbox) = simulation();
+    sandbox.vlm().break_down(Fault::ModelMissing, Some(3));
+    let run = request(&mut simulation, 1);
+    simulation.run_until_idle();
+    assert_eq!((simulation.run(&run).status, sandbox.neon().stores()), (Status::Completed, 1));
+}
+
+#[test]
+fn a_judgement_takes_five_minutes_at_most() {
+    let (mut simulation, sandbox) = simulation();
+    sandbox.vlm().break_down(Fault::Hang, Some(1));
+    request(&mut simulation, 1);
+    simulation.run_for(minutes(5));
+    simulation.run_for(minutes(2));
+    assert_eq!((sandbox.vlm().requests(), sandbox.neon().stores()), (2, 1));
+}
+
+#[test]
+fn a_photo_that_is_none_or_is_elsewhere_is_refused() {
+    for (url, says) in [
+        ("s3://secrets/DR1/house.jpg", "bucket secrets is not allowed"),
+        ("http://169.254.169.254/DR1", "scheme http is not allowed"),
+        ("file:///etc/DR1", "scheme file is not allowed"),
+        ("s3://fibreflow-photos/DR1/missing.jpg", "NoSuchKey"),
+        ("s3://fibreflow-photos/DR1/broken.jpg", "image_url: the photo cannot be read"),
+        ("s3://fibreflow-photos/house.jpg", "dr_number: expected"),
+    ] {
+        let (mut simulation, sandbox) = simulation();
+        let run = simulation.send(EvaluationRequested::NAME, json!({ "image_url": url })).remove(0);
+        simulation.run_until_idle();
+        let error = simulation.run(&run).error.unwrap();
+        assert!(error.message().contains(says), "{url}: {error}");
+        assert_eq!((sandbox.vlm().calls(), sandbox.photos().requests() <= 1), (0, true), "{url}");
+    }
+}
+
+#[test]
+fn whatever_dies_there_is_one_row_and_one_message() {
+    let world = RefCell::new(None);
+    let scenario = || {
+        let (mut simulation, sandbox) = simulation();
+        for drop in 1..=6 {
+            request(&mut simulation, drop);
+        }
+        world.replace(Some(sandbox));
+        simulation
+    };
+    let runs = crash_everywhere(scenario, |disturbed, undisturbed| {
+        let (label, sandbox) = (disturbed.label(), world.borrow());
+        assert_eq!(disturbed.outcomes(), undisturbed.outcomes(), "{label}");
+        let neon = sandbox.as_ref().unwrap().neon();
+        assert_eq!(neon.reviews().len(), 6, "{label}");
+        assert!((6..=7).contains(&neon.stores()), "stored {} times, {label}", neon.stores());
+        let vlm = sandbox.as_ref().unwrap().vlm();
+        assert!((6..=7).contains(&vlm.calls()), "judged {} times, {label}", vlm.calls());
+        let mut ids: Vec<_> = disturbed
+            .events()
+            .into_iter()
+            .filter(|event| event.name == MessageQueued::NAME)
+            .map(|event| event.id)
+            .collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), 6, "a message more than drops, {label}");
+    });
+    assert!(runs > 100, "only {runs} places to die");
+}
