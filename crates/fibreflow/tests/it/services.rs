@@ -1,0 +1,243 @@
+//! Every client over sockets, against stand-ins that answer, refuse, hang and reset as the real services did.
+
+use std::{sync::Arc, time::Duration};
+
+use durable::{Clock, ErrorKind, Result};
+use fibreflow::{
+    config::Settings,
+    harness::Harness,
+    http::Http,
+    photos::Photos,
+    sandbox::{Fault, Listening, Sandbox, Scene},
+    slack::Slack,
+    vlm::Vlm,
+    whatsapp::{Pairing, Trace, WhatsApp},
+};
+use jiff::Timestamp;
+
+/// The real time.
+#[derive(Debug)]
+struct Now;
+
+#[async_trait::async_trait]
+impl Clock for Now {
+    #[allow(clippy::disallowed_methods, reason = "this is a clock")]
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "this is a clock")]
+    async fn sleep_until(&self, at: Timestamp) {
+        tokio::time::sleep(durable::until(self.now(), at)).await;
+    }
+}
+
+struct Rig {
+    sandbox: Sandbox,
+    listening: Listening,
+}
+
+impl Rig {
+    async fn start() -> Self {
+        let scene = Scene { time_scale: 1_000, ..Scene::new(Arc::new(Now)) };
+        let sandbox = Sandbox::open(scene).unwrap();
+        let listening = sandbox.listen(0).await.unwrap();
+        Self { sandbox, listening }
+    }
+
+    fn settings(&self) -> Settings<'_> {
+        Settings::new(|name| self.listening.setting(name), Http::network().unwrap())
+    }
+
+    fn whatsapp(&self) -> WhatsApp {
+        self.settings().make(Settings::whatsapp).unwrap()
+    }
+
+    fn harness(&self) -> Harness {
+        self.settings().make(Settings::harness).unwrap()
+    }
+
+    fn slack(&self) -> Slack {
+        self.settings().make(Settings::slack).unwrap()
+    }
+
+    fn vlm(&self) -> Vlm {
+        self.settings().make(Settings::vlm).unwrap()
+    }
+
+    fn photos(&self) -> Photos {
+        self.settings().make(Settings::photos).unwrap()
+    }
+}
+
+fn kind<T: std::fmt::Debug>(result: Result<T>) -> ErrorKind {
+    result.unwrap_err().kind()
+}
+
+#[tokio::test]
+async fn everything_answers() {
+    let rig = Rig::start().await;
+    assert_eq!(rig.whatsapp().health().await.unwrap(), Pairing::Paired);
+    let to = "0821234567".parse().unwrap();
+    rig.whatsapp().send(&to, "hello").await.unwrap();
+    rig.slack().notify("hello").await.unwrap();
+    let photo = rig.photos().fetch("s3://fibreflow-photos/DR1/house.jpg").await.unwrap();
+    assert_eq!(rig.vlm().evaluate(&photo, "DR1").await.unwrap().total_steps, 10);
+    let (harness, built) = (rig.harness(), "build");
+    let sessions = harness.sessions("sharepoint", built);
+    let list = sessions.initialize().await.unwrap();
+    list.validate().unwrap();
+    sessions.build(list.pending_in_order()[0]).await.unwrap();
+    assert!(sessions.deploy().await.unwrap().health_url.contains("sharepoint"));
+}
+
+/// What may have happened decides whether a send is made again: so each way to fail must be told apart.
+#[tokio::test]
+async fn a_send_that_fails_says_what_may_have_happened() {
+    let rig = Rig::start().await;
+    let to = "0821234567".parse().unwrap();
+    for (fault, kind_of_it) in [
+        (Fault::Reset, ErrorKind::Retryable),
+        (Fault::LostAnswer, ErrorKind::Retryable),
+        (Fault::ServerError, ErrorKind::Retryable),
+        (Fault::TooManyRequests, ErrorKind::NoEffect),
+    ] {
+        rig.sandbox.whatsapp().break_down(fault, Some(1));
+        assert_eq!(kind(rig.whatsapp().send(&to, "hello").await), kind_of_it, "{fault}");
+    }
+    assert_eq!(rig.sandbox.whatsapp().messages().len(), 1, "only the one whose answer was lost");
+
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = move |name: &str| match name {
+        "WHATSAPP_URL" => Some(format!("http://{nobody}")),
+        _ => Some("secret".into()),
+    };
+    let setting = move |name: &str| address(name).filter(|_| name != "WHATSAPP_GROUP_JID");
+    let whatsapp = Settings::new(setting, Http::network().unwrap()).make(Settings::whatsapp).unwrap();
+    assert_eq!(kind(whatsapp.send(&to, "hello").await), ErrorKind::NoEffect, "it never left");
+    assert_eq!(whatsapp.health().await.unwrap(), Pairing::Unreachable);
+}
+
+#[tokio::test]
+async fn what_was_sent_is_found_in_the_list_of_recent_messages() {
+    let rig = Rig::start().await;
+    let (to, began) = ("0821234567".parse().unwrap(), Now.now());
+    rig.sandbox.whatsapp().break_down(Fault::LostAnswer, Some(1));
+    let text = "DR1733758: PASS (9 of 10 steps, 7.4 of 10) • Kühlschrank, längere Nachricht";
+    rig.whatsapp().send(&to, text).await.unwrap_err();
+    let found = rig.whatsapp().find_recent(&to, text, began).await.unwrap();
+    assert!(matches!(found, Trace::Sent { .. }), "{found:?}");
+    assert_eq!(rig.whatsapp().find_recent(&to, "another", began).await.unwrap(), Trace::Unknown);
+}
+
+#[tokio::test]
+async fn health_is_judged_by_what_it_says_not_by_ok() {
+    let rig = Rig::start().await;
+    for (fault, verdict) in [
+        (Fault::LoggedOut, Pairing::LoggedOut),
+        (Fault::Disconnected, Pairing::Disconnected),
+        (Fault::Unreachable, Pairing::Unreachable),
+    ] {
+        rig.sandbox.whatsapp().break_down(fault, None);
+        assert_eq!(rig.whatsapp().health().await.unwrap(), verdict);
+    }
+}
+
+#[tokio::test]
+async fn the_older_service_says_when_it_is_not_connected_and_nothing_was_sent() {
+    let rig = Rig::start().await;
+    let (_, sender) =
+        rig.listening.services().into_iter().find(|(name, _)| *name == "whatsapp-sender").unwrap();
+    let setting = move |name: &str| match name {
+        "WHATSAPP_URL" => Some(format!("http://{sender}")),
+        "WHATSAPP_GROUP_JID" => Some("120363401234567890@g.us".into()),
+        "WHATSAPP_SECRET" => Some("unused".into()),
+        _ => None,
+    };
+    let whatsapp = Settings::new(setting, Http::network().unwrap()).make(Settings::whatsapp).unwrap();
+    let to = "0821234567".parse().unwrap();
+    whatsapp.send(&to, "hello").await.unwrap();
+    let sent = &rig.sandbox.sender().messages()[0];
+    assert_eq!((sent.to.as_str(), sent.text.as_str()), ("120363401234567890@g.us", "@27821234567 hello"));
+    rig.sandbox.sender().break_down(Fault::LoggedOut, None);
+    assert_eq!(whatsapp.health().await.unwrap(), Pairing::Disconnected);
+    assert_eq!(kind(whatsapp.send(&to, "hello").await), ErrorKind::NoEffect);
+}
+
+#[tokio::test]
+async fn a_model_that_is_missing_is_an_error_and_never_a_score() {
+    let rig = Rig::start().await;
+    let photo = rig.photos().fetch("s3://fibreflow-photos/DR1/house.jpg").await.unwrap();
+    for (fault, kind_of_it) in [
+        (Fault::ModelMissing, ErrorKind::Retryable),
+        (Fault::TooLong, ErrorKind::Fatal),
+        (Fault::CutOff, ErrorKind::Retryable),
+        (Fault::Prose, ErrorKind::Retryable),
+        (Fault::Reset, ErrorKind::Retryable),
+    ] {
+        rig.sandbox.vlm().break_down(fault, Some(1));
+        assert_eq!(kind(rig.vlm().evaluate(&photo, "DR1").await), kind_of_it, "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn an_order_repeated_under_its_key_is_one_session() {
+    let rig = Rig::start().await;
+    let harness = rig.harness();
+    let sessions = harness.sessions("sharepoint", "build");
+    rig.sandbox.harness().break_down(Fault::LostAnswer, Some(1));
+    sessions.initialize().await.unwrap_err();
+    sessions.initialize().await.unwrap();
+    assert_eq!(rig.sandbox.harness().sessions().len(), 1);
+}
+
+#[tokio::test]
+async fn no_error_shows_a_secret() {
+    let rig = Rig::start().await;
+    for fault in [Fault::NoService, Fault::Reset, Fault::ServerError] {
+        rig.sandbox.slack().break_down(fault, Some(1));
+        let error = rig.slack().notify("hello").await.unwrap_err();
+        assert!(
+            !error.message().contains("sandbox-key") && !error.message().contains("/services"),
+            "{error}"
+        );
+    }
+}
+
+/// The switch is part of each service, so that anything that speaks HTTP can break it.
+#[tokio::test]
+async fn a_fault_is_switched_over_http_and_one_that_does_not_suit_is_refused() {
+    let rig = Rig::start().await;
+    let (_, vlm) = rig.listening.services().into_iter().find(|(name, _)| *name == "vlm").unwrap();
+    // Makes the TLS provider the process-wide one.
+    Http::network().unwrap();
+    let client = reqwest::Client::new();
+    let switch = |fault: &'static str| {
+        let order = serde_json::json!({ "fault": fault, "times": 1 });
+        client.put(format!("http://{vlm}/_sandbox/fault")).timeout(Duration::from_secs(5)).json(&order).send()
+    };
+    assert_eq!(switch("logged-out").await.unwrap().status(), 422);
+    assert_eq!(switch("nonsense").await.unwrap().status(), 422);
+    let account: serde_json::Value = switch("model-missing").await.unwrap().json().await.unwrap();
+    assert_eq!((&account["fault"], &account["times"]), (&"model-missing".into(), &1.into()));
+    let photo = rig.photos().fetch("s3://fibreflow-photos/DR1/house.jpg").await.unwrap();
+    assert!(rig.vlm().evaluate(&photo, "DR1").await.unwrap_err().message().contains("does not exist"));
+    rig.vlm().evaluate(&photo, "DR1").await.unwrap();
+}
+
+/// What one sandbox did, the next one knows: a line that was cut off when it died is dropped.
+#[tokio::test]
+async fn a_sandbox_remembers_what_it_did() {
+    let home = tempfile::tempdir().unwrap();
+    let scene =
+        || Scene { time_scale: 1_000, log: Some(home.path().join("log")), ..Scene::new(Arc::new(Now)) };
+    for round in 1..=3 {
+        let sandbox = Sandbox::open(scene()).unwrap();
+        let listening = sandbox.listen(0).await.unwrap();
+        let rig = Rig { sandbox, listening };
+        rig.slack().notify("hello").await.unwrap();
+        assert_eq!(rig.sandbox.slack().texts().len(), round);
+        let mut log = std::fs::OpenOptions::new().append(true).open(home.path().join("log")).unwrap();
+        std::io::Write::write_all(&mut log, b"{\"did\":\"noti").unwrap();
+    }
+}
