@@ -22,13 +22,12 @@ use super::{place::Place, programs::Programs, random};
 /// The database's user and owner.
 pub(super) const USER: &str = "fibreflow";
 
-/// For a database that is small, used by few, and lost without harm.
-const SETTINGS: [&str; 14] = [
+/// For a database that is small, used by few, and lost without harm when the machine loses its power. What was committed
+/// survives the server's death all the same: it was handed to the operating system.
+const SETTINGS: [&str; 12] = [
     "listen_addresses=127.0.0.1",
     "unix_socket_directories=",
     "fsync=off",
-    "synchronous_commit=off",
-    "full_page_writes=off",
     "shared_buffers=16MB",
     "max_connections=50",
     "wal_level=minimal",
@@ -120,8 +119,8 @@ impl Cluster {
 
     /// The port of a server that answers: of the one that runs already, or else of a new one.
     pub(super) async fn serve(&self, password: &str) -> Result<u16> {
-        // A server may have died of a port that another program took, or of a server that another start left behind.
-        for _ in 0..3 {
+        // A server may have died of a port that another program took, or of what is left of one that was killed.
+        for _ in 0..10 {
             if let Some(port) = self.running(password).await? {
                 return Ok(port);
             }
@@ -130,6 +129,7 @@ impl Cluster {
             if self.answers_before_it_ends(server, port, password).await? {
                 return Ok(port);
             }
+            pause(200).await;
         }
         Err(self.failure("ended at once"))
     }
@@ -142,8 +142,8 @@ impl Cluster {
                 return Ok(Some(port));
             }
             if !self.is_server(pid) {
-                // It was killed, and its number may be another process's by now, which PostgreSQL would take for it.
-                if Path::new("/proc/self").exists() {
+                // It was killed. PostgreSQL would take a process that has its number by now for it.
+                if Path::new(&format!("/proc/{pid}")).exists() {
                     remove(&self.data.join("postmaster.pid"))?;
                 }
                 return Ok(None);
@@ -152,7 +152,7 @@ impl Cluster {
                 self.stop("immediate").await?;
                 return Ok(None);
             }
-            pause().await;
+            pause(20).await;
         }
         Ok(None)
     }
@@ -192,7 +192,7 @@ impl Cluster {
             if server.try_wait()?.is_some() {
                 return Ok(false);
             }
-            pause().await;
+            pause(20).await;
         }
         server.kill().await?;
         Err(self.failure("does not answer"))
@@ -276,8 +276,8 @@ fn remove(path: &Path) -> Result<()> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "waits for another process, which no simulated clock drives")]
-async fn pause() {
-    tokio::time::sleep(Duration::from_millis(20)).await;
+async fn pause(milliseconds: u64) {
+    tokio::time::sleep(Duration::from_millis(milliseconds)).await;
 }
 
 #[cfg(test)]

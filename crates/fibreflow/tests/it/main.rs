@@ -1,0 +1,8 @@
+//! The clients against real servers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod neon;
+mod server;
+mod services;
+mod takeover;
+mod tls;
