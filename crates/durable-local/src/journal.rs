@@ -140,6 +140,22 @@ impl Journal for Store {
     }
 }
 
+impl Store {
+    /// The ids of runs that start with this text, at most so many.
+    pub async fn find(&self, start: &str, limit: usize) -> Result<Vec<RunId>> {
+        // The text after all that start alike: ids are ASCII.
+        let (from, to) = (start.to_owned(), format!("{start}\u{7f}"));
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.read(move |db| {
+            let mut query =
+                db.prepare_cached("select id from runs where id >= ? and id < ? order by id limit ?")?;
+            let ids = query.query_map(params![from, to, limit], |row| row.get::<_, String>(0))?;
+            ids.map(|id| id.map(RunId::from_text)).collect()
+        })
+        .await
+    }
+}
+
 /// Creates a run, unless there is one with its id.
 pub(crate) fn insert(db: &Connection, run: &Run) -> rusqlite::Result<bool> {
     let mut insert = db.prepare_cached(

@@ -1,7 +1,8 @@
 //! Which processes are alive: each worker holds an operating-system lock on a file, and the lock dies with its process.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, TryLockError},
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
@@ -63,6 +64,23 @@ pub(crate) async fn reap(store: &Store, now: jiff::Timestamp) -> Result<()> {
         store.messages().notify_one();
     }
     Ok(())
+}
+
+impl Store {
+    /// Whether a worker is alive on this store, in this process or another.
+    pub fn has_worker(&self) -> Result<bool> {
+        let entries = match fs::read_dir(folder(self)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            entries => entries?,
+        };
+        // Shared: two that look at once must not take each other for a worker.
+        let is_held = |path: PathBuf| {
+            path.extension().is_some_and(|extension| extension == "lock")
+                && File::open(path)
+                    .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+        };
+        Ok(entries.flatten().any(|entry| is_held(entry.path())))
+    }
 }
 
 /// The name of the process that a lock file belongs to, if it is dead.

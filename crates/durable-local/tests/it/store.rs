@@ -95,3 +95,16 @@ async fn a_home_that_cannot_be_is_named() {
     let error = Store::open(std::path::Path::new("/proc/nowhere"), []).unwrap_err();
     assert!(error.message().starts_with("cannot open the store in /proc/nowhere"), "{error}");
 }
+
+#[tokio::test]
+async fn a_run_is_found_by_the_start_of_its_id() {
+    let home = tempfile::tempdir().unwrap();
+    let store = open(&home);
+    let id = queued().id;
+    store.begin(queued(), at(0), at(30)).await.unwrap();
+    assert_eq!(store.find(&id.as_str()[..4], 9).await.unwrap(), std::slice::from_ref(&id));
+    assert_eq!(store.find(id.as_str(), 9).await.unwrap(), [id]);
+    for none in ["x", "%", "_"] {
+        assert_eq!(store.find(none, 9).await.unwrap(), [], "{none}");
+    }
+}

@@ -56,6 +56,7 @@ impl Rig {
     async fn end(self) {
         self.stop.notify_one();
         self.worker.await.unwrap().unwrap();
+        assert!(!self.store.has_worker().unwrap());
     }
 }
 
@@ -88,6 +89,7 @@ async fn a_failing_workflow_fails_with_its_error() {
     let rig = Rig::start(Workflow::new("fails", fails).on_event("go").with(()));
     let run = rig.send("1", json!({})).await;
     let run = rig.ended(&run).await;
+    assert!(rig.store.has_worker().unwrap());
     assert_eq!((run.status, run.error.unwrap().message()), (Status::Failed, "no"));
     rig.end().await;
 }
