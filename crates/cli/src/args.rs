@@ -1,0 +1,221 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser, builder::TypedValueParser};
+use durable::Status;
+use fibreflow::sandbox::Fault;
+
+const STATUSES: [Status; 6] =
+    [Status::Queued, Status::Running, Status::Waiting, Status::Completed, Status::Failed, Status::Cancelled];
+
+/// FibreFlow's durable workflows on one machine.
+///
+/// State is kept in one folder. Commands that read or write it work whether or not a server runs on it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "fibreflow",
+    version,
+    after_help = "\
+Examples:
+  fibreflow dev --sandbox --time-scale 60 --demo    watch every workflow at work, with no account anywhere
+  fibreflow send agent/build.requested --data '{\"agent_name\": \"sharepoint\"}'
+  fibreflow runs --status failed
+  fibreflow show 3f2a                               the start of a run's id is enough"
+)]
+pub(crate) struct CommandLine {
+    /// The folder that holds the state.
+    #[arg(long, global = true, env = "FIBREFLOW_HOME", default_value = ".fibreflow", value_name = "FOLDER")]
+    pub(crate) home: PathBuf,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Dev(Dev),
+    Send(Send),
+    Runs(Runs),
+    Show(Show),
+    Cancel(Cancel),
+    Sandbox(Sandbox),
+}
+
+/// Run the workflows, their schedules and the HTTP interface, until stopped.
+///
+/// Whatever was under way when it stopped, or was killed, goes on when it is started again.
+///
+/// Services are found through the environment: HARNESS_URL, NEON_DATABASE_URL, CONVEX_URL, CONVEX_DEPLOY_KEY,
+/// SLACK_WEBHOOK_URL, WHATSAPP_URL, WHATSAPP_SECRET, VLM_URL, PHOTO_ENDPOINT, PHOTO_BUCKETS. A workflow whose settings are
+/// missing is left out; its runs wait until they are there.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fibreflow dev --sandbox --time-scale 60 --demo
+  curl localhost:8288/events -d '{\"name\": \"databases/sync.requested\", \"data\": {}}'
+  curl localhost:8288/runs")]
+pub(crate) struct Dev {
+    /// The port on 127.0.0.1; 0 takes one that is free.
+    #[arg(long, default_value_t = 8288)]
+    pub(crate) port: u16,
+
+    /// Serve stand-ins for every service, and use these whatever the environment says.
+    #[arg(long)]
+    pub(crate) sandbox: bool,
+
+    /// Make sleeps, retry delays, throttle windows, timeouts and sandbox services so many times quicker.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) time_scale: u32,
+
+    /// Send an event for each workflow and two tasks to the orchestrator, and sum up how they ended.
+    #[arg(long, requires = "sandbox")]
+    pub(crate) demo: bool,
+
+    /// Stop when the demo has ended; fail unless every run ended as it should.
+    #[arg(long, requires = "demo")]
+    pub(crate) once: bool,
+}
+
+/// Send an event.
+///
+/// It is written to the store. A server that runs on the store takes it up at once; if none runs, the next one does.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fibreflow send databases/sync.requested
+  fibreflow send whatsapp/message.queued --data '{\"phone\": \"+27821234567\", \"message\": \"Drop DR1733758: PASS\"}'
+  fibreflow send foto/evaluation.requested --data @events/foto.json
+  jq -n '{agent_name: \"sharepoint\"}' | fibreflow send agent/build.requested --data - --id build-17")]
+pub(crate) struct Send {
+    /// The event's name.
+    pub(crate) name: String,
+
+    /// The event's data: JSON, @FILE, or - for standard input.
+    #[arg(long, default_value = "{}", value_name = "JSON")]
+    pub(crate) data: String,
+
+    /// The event's id: an event sent again under one id starts nothing new.
+    #[arg(long)]
+    pub(crate) id: Option<String>,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// List runs, newest first.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fibreflow runs --workflow build-agent --status waiting
+  fibreflow runs --limit 0 --json | jq -r '.[] | select(.status == \"failed\") | .run_id'")]
+pub(crate) struct Runs {
+    /// Only of this workflow.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) workflow: Option<String>,
+
+    /// Only with this status.
+    #[arg(long, value_parser = PossibleValuesParser::new(STATUSES.map(Status::as_str)).try_map(|name| status(&name).ok_or("no such status")))]
+    pub(crate) status: Option<Status>,
+
+    /// At most so many; 0 for all.
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub(crate) limit: usize,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Show a run and its steps.
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// The run's id, or as much of its start as no other has.
+    pub(crate) run: String,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// End a run that has not ended.
+///
+/// A step that is at work is cut off, or its result is not recorded; no further step starts.
+#[derive(Debug, Args)]
+pub(crate) struct Cancel {
+    /// The run's id, or as much of its start as no other has.
+    pub(crate) run: String,
+}
+
+/// List the services of a running `dev --sandbox` and what can be wrong with them, or make something wrong.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fibreflow sandbox                                 services and faults
+  fibreflow sandbox whatsapp logged-out             until told otherwise
+  fibreflow sandbox vlm model-missing --times 2     for two requests
+  fibreflow sandbox whatsapp ok")]
+pub(crate) struct Sandbox {
+    /// The service.
+    #[arg(requires = "fault")]
+    pub(crate) service: Option<String>,
+
+    /// What is wrong with it from now on; ok for nothing.
+    #[arg(value_parser = fault)]
+    pub(crate) fault: Option<Condition>,
+
+    /// For so many requests only.
+    #[arg(long, value_name = "N", requires = "fault", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) times: Option<u32>,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How a sandbox service is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Condition {
+    Ok,
+    Broken(Fault),
+}
+
+/// The status of this name.
+pub(crate) fn status(name: &str) -> Option<Status> {
+    STATUSES.into_iter().find(|status| status.as_str() == name)
+}
+
+fn fault(text: &str) -> Result<Condition, String> {
+    if text == "ok" {
+        return Ok(Condition::Ok);
+    }
+    let names = || Fault::ALL.map(|(fault, ..)| fault.to_string()).join(", ");
+    text.parse().map(Condition::Broken).map_err(|error| format!("{error}: expected ok, {}", names()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn what_needs_another_option_says_so() {
+        for line in [&["dev", "--demo"][..], &["dev", "--sandbox", "--once"], &["sandbox", "vlm"]] {
+            let error = CommandLine::try_parse_from([&["fibreflow"], line].concat()).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_fault_that_is_none_lists_those_there_are() {
+        assert!(matches!(fault("hang"), Ok(Condition::Broken(Fault::Hang))));
+        assert!(fault("fire").unwrap_err().contains("logged-out"));
+    }
+}

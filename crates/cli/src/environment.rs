@@ -1,0 +1,7 @@
+//! The environment of this process: looked at here and nowhere else.
+
+/// The setting of this name, if it is there and not empty.
+#[expect(clippy::disallowed_methods, reason = "the one place where settings are read")]
+pub(crate) fn setting(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}

@@ -1,0 +1,68 @@
+//! `fibreflow send`.
+
+use std::{
+    fs,
+    io::{Read, stdin},
+};
+
+use durable::Clock;
+use durable_local::SystemClock;
+
+use crate::{
+    args, catalogue,
+    failure::{Failure, Result},
+    home::Home,
+    inbound::{self, Inbound, Problem},
+    terminal::say,
+};
+
+pub(crate) async fn send(home: &Home, send: args::Send) -> Result<()> {
+    let definitions = catalogue::definitions();
+    let text = data(&send.data)?;
+    let data =
+        inbound::parse(&text).map_err(|problem| Failure::usage(format!("--data: {}", problem.error)))?;
+    let event = Inbound { name: send.name, data, id: send.id };
+    let event = event.accept(&definitions, SystemClock.now())?;
+    let message = inbound::starts_nothing(&definitions, &event.name);
+
+    let store = home.store()?;
+    let name = event.name.clone();
+    let accepted = store.accept(event).await?;
+    let waits = !accepted.runs.is_empty() && !store.has_worker()?;
+    if send.json {
+        say(serde_json::to_string_pretty(&accepted)?);
+        return Ok(());
+    }
+    let before = if accepted.duplicate { "was accepted before" } else { "accepted" };
+    say(format_args!("{name} {before}, event {}", accepted.event_id));
+    for (workflow, run) in accepted.starts.iter().zip(&accepted.runs) {
+        say(format_args!("  {workflow} run {run}"));
+    }
+    if let Some(message) = message {
+        say(message);
+    }
+    if waits {
+        say("nothing runs here now: the run starts when `fibreflow dev` does");
+    }
+    Ok(())
+}
+
+/// What `--data` stands for.
+fn data(argument: &str) -> Result<Vec<u8>> {
+    if argument == "-" {
+        let mut text = Vec::new();
+        stdin().read_to_end(&mut text)?;
+        return Ok(text);
+    }
+    match argument.strip_prefix('@') {
+        Some(path) => fs::read(path).map_err(|error| Failure::new(format!("cannot read {path}: {error}"))),
+        None => Ok(argument.as_bytes().to_vec()),
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        let what = problem.field.map(|field| format!(" (field {field})")).unwrap_or_default();
+        Self::new(format!("the event is refused: {}{what}; nothing was sent", problem.error))
+    }
+}

@@ -1,0 +1,246 @@
+//! The HTTP interface of `fibreflow dev`.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State, rejection::BytesRejection},
+    http::{StatusCode, header},
+    middleware::from_fn,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use durable::{Clock, Definition, Filter, Journal, RunId, RunSummary};
+use durable_local::{Accepted, Store, SystemClock};
+use orchestrator::{Answer, Decision, Registry, Task, route};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::{
+    args,
+    catalogue::LeftOut,
+    failure::Failure,
+    guard,
+    inbound::{self, Inbound, Problem, ProblemKind},
+    runs::{self, Ended},
+};
+
+/// Bodies up to this size are read and refused with a word on what is too large; larger ones are cut off.
+const LARGEST_BODY: usize = 4 * 1024 * 1024;
+
+/// How many runs are listed when nobody says how many.
+const LISTED: usize = 100;
+
+/// What the requests need.
+#[derive(Debug)]
+pub(crate) struct Api {
+    pub(crate) store: Store,
+    pub(crate) definitions: Vec<Definition>,
+    pub(crate) left_out: Vec<LeftOut>,
+    pub(crate) registry: Registry,
+    pub(crate) sandbox: bool,
+}
+
+/// The routes.
+pub(crate) fn router(api: Arc<Api>) -> Router {
+    Router::new()
+        .route("/", get(async || WELCOME))
+        .route("/health", get(health))
+        .route("/events", post(post_event))
+        .route("/tasks", post(post_task))
+        .route("/runs", get(list_runs))
+        .route("/runs/{id}", get(show_run))
+        .route("/runs/{id}/cancel", post(cancel_run))
+        .fallback(async || {
+            refuse(StatusCode::NOT_FOUND, "no such address: GET / lists those there are", None)
+        })
+        .method_not_allowed_fallback(async || {
+            refuse(StatusCode::METHOD_NOT_ALLOWED, "no such method here: GET / lists those there are", None)
+        })
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(from_fn(guard::same_origin))
+        .with_state(api)
+}
+
+const WELCOME: &str = "\
+fibreflow dev
+
+POST /events              {\"name\": …, \"data\": {…}, \"id\"?: …}
+POST /tasks               a task for the orchestrator
+GET  /runs                ?workflow=&status=&limit=
+GET  /runs/{id}
+POST /runs/{id}/cancel
+GET  /health
+";
+
+/// An answer that says what is wrong.
+pub(crate) type Refusal = (StatusCode, Json<Value>);
+
+/// An answer that says what is wrong, and with which field.
+pub(crate) fn refuse(status: StatusCode, error: impl Into<String>, field: Option<String>) -> Refusal {
+    let error = error.into();
+    (
+        status,
+        Json(match field {
+            Some(field) => json!({ "error": error, "field": field }),
+            None => json!({ "error": error }),
+        }),
+    )
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        let status = match problem.kind {
+            ProblemKind::NotJson => StatusCode::BAD_REQUEST,
+            ProblemKind::Wrong => StatusCode::UNPROCESSABLE_ENTITY,
+            ProblemKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        };
+        refuse(status, problem.error, problem.field)
+    }
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        refuse(StatusCode::INTERNAL_SERVER_ERROR, failure.to_string(), None)
+    }
+}
+
+/// The store did not do what it was asked.
+fn broken(error: durable::Error) -> Refusal {
+    refuse(StatusCode::INTERNAL_SERVER_ERROR, error.message(), None)
+}
+
+/// A body that is JSON, whatever the request says it is.
+struct Body(Value);
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        let bytes = Bytes::from_request(request, state).await.map_err(|error: BytesRejection| {
+            let text = match error.status() {
+                StatusCode::PAYLOAD_TOO_LARGE => format!("the body has more than {LARGEST_BODY} bytes"),
+                _ => error.body_text(),
+            };
+            // The rest of the body is not read, so nothing else can come over this connection.
+            ([(header::CONNECTION, "close")], refuse(error.status(), text, None)).into_response()
+        })?;
+        inbound::parse(&bytes).map(Self).map_err(|problem| Refusal::from(problem).into_response())
+    }
+}
+
+#[derive(Serialize)]
+struct Receipt {
+    #[serde(flatten)]
+    accepted: Accepted,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+}
+
+async fn post_event(State(api): State<Arc<Api>>, Body(body): Body) -> Result<Response, Refusal> {
+    let event = Inbound::from_json(&body)?.accept(&api.definitions, SystemClock.now())?;
+    let message = api.remark(&event.name);
+    let accepted = api.store.accept(event).await.map_err(broken)?;
+    Ok((StatusCode::ACCEPTED, Json(Receipt { accepted, message })).into_response())
+}
+
+async fn post_task(State(api): State<Arc<Api>>, Body(task): Body) -> Result<Response, Refusal> {
+    let wrong = |error: durable::Error| Refusal::from(Problem::wrong(error.message(), "task"));
+    // What is wrong with the event it becomes is said here, where its sender hears it.
+    let read = Task::from_json(&task).map_err(wrong)?;
+    if let Decision::Queue(event) = route(&api.registry, &read).map_err(wrong)? {
+        inbound::check_size(&task)?;
+        inbound::check_data(&api.definitions, &event, &task)?;
+    }
+    let (id, now) = (inbound::fresh_id(), SystemClock.now());
+    let answer = orchestrator::handle(&api.registry, &api.store, task, &id, now)
+        .await
+        .map_err(|error| if error.is_retryable() { broken(error) } else { wrong(error) })?;
+    let status = if matches!(answer, Answer::Queued { .. }) { StatusCode::ACCEPTED } else { StatusCode::OK };
+    Ok((status, Json(answer)).into_response())
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    workflow: Option<String>,
+    status: Option<String>,
+    limit: Option<String>,
+}
+
+async fn list_runs(State(api): State<Arc<Api>>, Query(listed): Query<Listed>) -> Result<Response, Refusal> {
+    let wrong = |field: &str, expected: &str| {
+        refuse(StatusCode::BAD_REQUEST, format!("{field}: expected {expected}"), Some(field.to_owned()))
+    };
+    let status = match listed.status.as_deref().filter(|status| !status.is_empty()) {
+        None => None,
+        Some(name) => Some(
+            args::status(name)
+                .ok_or_else(|| wrong("status", "queued, running, waiting, completed, failed or cancelled"))?,
+        ),
+    };
+    let limit = match listed.limit.as_deref().filter(|limit| !limit.is_empty()) {
+        None => LISTED,
+        Some(text) => text.parse().map_err(|_| wrong("limit", "a number; 0 for all"))?,
+    };
+    let workflow = listed.workflow.filter(|name| !name.is_empty());
+    let runs = api.store.runs(&Filter { workflow, status, limit }).await.map_err(broken)?;
+    Ok(Json(runs.iter().map(RunSummary::of).collect::<Vec<_>>()).into_response())
+}
+
+async fn show_run(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Response, Refusal> {
+    let run = api.store.run(&RunId::from_text(&id)).await.map_err(broken)?.ok_or_else(|| unknown(&id))?;
+    Ok(Json(runs::detail(&api.store, &run, SystemClock.now()).await?).into_response())
+}
+
+async fn cancel_run(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Response, Refusal> {
+    match runs::end(&api.store, &RunId::from_text(&id)).await? {
+        Ended::Now(run) => Ok(Json(RunSummary::of(&run)).into_response()),
+        Ended::Before(run) => Err(refuse(
+            StatusCode::CONFLICT,
+            format!("run {id} had ended already: it is {}", run.status),
+            None,
+        )),
+        Ended::Unknown => Err(unknown(&id)),
+    }
+}
+
+fn unknown(id: &str) -> Refusal {
+    refuse(StatusCode::NOT_FOUND, format!("there is no run {id}: GET /runs lists those there are"), None)
+}
+
+/// Ok only while the store answers: a server that cannot reach it accepts nothing.
+async fn health(State(api): State<Arc<Api>>) -> Response {
+    let left_out = |name: &str| api.left_out.iter().find(|left_out| left_out.workflow == name);
+    let workflows: Vec<_> = api
+        .definitions
+        .iter()
+        .map(|workflow| {
+            json!({
+                "name": workflow.name,
+                "events": workflow.events,
+                "schedule": workflow.schedule,
+                "left_out": left_out(&workflow.name).map(|left_out| &left_out.reason),
+            })
+        })
+        .collect();
+    match api.store.runs(&Filter { limit: 1, ..Filter::default() }).await {
+        Ok(_) => {
+            Json(json!({ "status": "ok", "sandbox": api.sandbox, "workflows": workflows })).into_response()
+        }
+        Err(error) => refuse(StatusCode::SERVICE_UNAVAILABLE, error.message(), None).into_response(),
+    }
+}
+
+impl Api {
+    /// What the sender of an event should know beyond that it was accepted.
+    fn remark(&self, event: &str) -> Option<String> {
+        if let Some(message) = inbound::starts_nothing(&self.definitions, event) {
+            return Some(message);
+        }
+        let waits = |workflow: &&Definition| self.left_out.iter().any(|left| left.workflow == workflow.name);
+        let waiting = inbound::listeners(&self.definitions, event).find(waits)?;
+        let reason = &self.left_out.iter().find(|left| left.workflow == waiting.name)?.reason;
+        Some(format!("{} does not run here ({reason}): the run waits until it does", waiting.name))
+    }
+}
