@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn all_that_is_missing_is_said_at_once() {
         let lookup = |name: &str| (name == "CONVEX_URL").then(|| "https://x.convex.cloud".to_owned());
-        let settings = Settings::new(&lookup, Http::network().unwrap());
+        let settings = Settings::new(lookup, Http::network().unwrap());
         let error = settings.make(|settings| {
             let (convex, slack, neon) = (settings.convex(), settings.slack(), settings.neon());
             Some((convex?, slack?, neon?))

@@ -1,6 +1,6 @@
 //! Stand-ins for every service, which answer as the real ones do and fail as the real ones did.
 //!
-//! A [`Sandbox`] is reached in the same process, under a simulated clock ([`Sandbox::http`]), or over sockets
+//! A [`Sandbox`] is reached in the same process, under a simulated clock ([`Sandbox::settings`]), or over sockets
 //! ([`Sandbox::listen`]); the answers are the same. Every failure in [`Fault`] can be switched on while it runs.
 
 mod convex;

@@ -170,6 +170,11 @@ fn explain(error: &tokio_postgres::Error) -> Error {
             std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default()
         ),
     };
+    // The client has no names for these two, only words. No attempt mends them: a person must.
+    let distrusted = ["server does not support TLS", "invalid peer certificate"];
+    if distrusted.iter().any(|words| text.contains(words)) {
+        return Error::fatal(text);
+    }
     match error.code() {
         Some(
             &(SqlState::INVALID_PASSWORD

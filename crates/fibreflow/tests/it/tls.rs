@@ -14,7 +14,7 @@ async fn a_server_without_tls_is_refused_when_tls_is_required() {
     let home = home();
     with_server(home.path(), async |server| {
         let error = neon(&over_tls(server)).fetch().await.unwrap_err();
-        assert_refused(&error, "server does not support TLS", ErrorKind::Retryable, &password(server));
+        assert_refused(&error, "server does not support TLS", ErrorKind::Fatal, &password(server));
     })
     .await;
 }
@@ -34,7 +34,7 @@ async fn a_certificate_that_nobody_vouches_for_is_refused() {
         assert_refused(
             &error,
             "invalid peer certificate: UnknownIssuer",
-            ErrorKind::Retryable,
+            ErrorKind::Fatal,
             &password(server),
         );
         // The server is there and would have served.
