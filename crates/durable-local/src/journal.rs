@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use durable::{
-    Begin, Checkpoint, Filter, Journal, Lease, Outcome, Result, Run, RunId, Status, Suspension, Written,
+    Begin, Checkpoint, FINAL, Filter, Journal, Lease, Outcome, Result, Run, RunId, Status, StepId, Suspended,
+    Suspension, Written,
+    callback::{self, Answer, Settled, Token, Verdict},
 };
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -65,10 +67,13 @@ impl Journal for Store {
         lease: &Lease,
         suspension: Suspension,
         records: &[Checkpoint],
-    ) -> Result<Written<()>> {
+    ) -> Result<Suspended> {
         let (lease, records) = (lease.clone(), records.to_vec());
         self.write(move |db| {
-            let Some(mut run) = held(db, &lease)? else { return Ok(Written::Fenced) };
+            let Some(mut run) = held(db, &lease)? else { return Ok(Suspended::Fenced) };
+            if run.signals != suspension.signals {
+                return Ok(Suspended::Signalled(run.signals));
+            }
             for record in &records {
                 record_step(db, &lease.run, record)?;
             }
@@ -76,9 +81,14 @@ impl Journal for Store {
             (run.wake_at, run.failures) = (suspension.wake_at, suspension.failures);
             run.started_at = run.started_at.or(suspension.started_at);
             update(db, &run, None, None)?;
-            Ok(Written::Done(()))
+            Ok(Suspended::Done)
         })
         .await
+    }
+
+    async fn settle(&self, token: &Token, answer: &Answer, now: Timestamp) -> Result<Settled> {
+        let (token, answer) = (token.clone(), answer.clone());
+        self.write(move |db| settle(db, &token, &answer, now)).await
     }
 
     async fn finish(
@@ -204,6 +214,31 @@ fn lease(
     Ok(Begin::Leased(Box::new(run)))
 }
 
+fn settle(db: &Connection, token: &Token, answer: &Answer, now: Timestamp) -> rusqlite::Result<Settled> {
+    let Some(mut run) = read(db, &token.run)? else { return Ok(Settled::Missing) };
+    if run.status.is_final() {
+        return Ok(Settled::Late);
+    }
+    let record = read_step(db, &token.run, &token.step)?;
+    let (record, wakes) = match callback::settle(record.as_ref(), token, answer, now) {
+        Verdict::Late => return Ok(Settled::Late),
+        Verdict::Nothing => return Ok(Settled::Done(None)),
+        Verdict::Record(record, wakes) => (record, wakes),
+    };
+    record_step(db, &token.run, &record)?;
+    if !wakes {
+        return Ok(Settled::Done(None));
+    }
+    (run.signals, run.wake_at) = (run.signals + 1, Some(now));
+    // The lease stays with whoever has it.
+    db.prepare_cached("update runs set wake_at = ?, run = ? where id = ?")?.execute(params![
+        ms(now),
+        json(&run)?,
+        run.id.as_str()
+    ])?;
+    Ok(Settled::Done(Some(Box::new(run))))
+}
+
 fn end(db: &Connection, run: &mut Run, now: Timestamp) -> rusqlite::Result<()> {
     run.ended_at = Some(now);
     run.waiting_for.clear();
@@ -226,20 +261,26 @@ fn update(
     Ok(())
 }
 
-/// Writes a step's record, unless there is a final one: then that is answered.
+/// Writes a step's record, unless the one there is has come further: then that is answered.
 fn record_step(db: &Connection, run: &RunId, record: &Checkpoint) -> rusqlite::Result<Option<Checkpoint>> {
     // The order of first records is kept: a replaced record keeps its number.
     let mut write = db.prepare_cached(
-        "insert into steps (run_id, name, nth, seq, final, record)
+        "insert into steps (run_id, name, nth, seq, rank, record)
          values (?1, ?2, ?3, (select coalesce(max(seq), 0) + 1 from steps where run_id = ?1), ?4, ?5)
-         on conflict do update set final = excluded.final, record = excluded.record where not final",
+         on conflict do update set rank = excluded.rank, record = excluded.record
+         where rank <= excluded.rank and rank < ?6",
     )?;
     let (name, nth) = (&record.step.name, record.step.nth);
-    let written = write.execute(params![run.as_str(), name, nth, record.state.is_final(), json(record)?])?;
+    let written = write.execute(params![run.as_str(), name, nth, record.rank(), json(record)?, FINAL])?;
     if written == 1 {
         return Ok(None);
     }
+    read_step(db, run, &record.step)
+}
+
+fn read_step(db: &Connection, run: &RunId, step: &StepId) -> rusqlite::Result<Option<Checkpoint>> {
     let mut query =
         db.prepare_cached("select record from steps where run_id = ? and name = ? and nth = ?")?;
-    query.query_row(params![run.as_str(), name, nth], |row| parsed(row.get_ref(0)?.as_str()?)).map(Some)
+    let key = params![run.as_str(), step.name, step.nth];
+    query.query_row(key, |row| parsed(row.get_ref(0)?.as_str()?)).optional()
 }

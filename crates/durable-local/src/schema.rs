@@ -1,9 +1,9 @@
 //! The tables, and the settings of a connection.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ffi};
 
 /// The version of [`TABLES`]; kept in the file as `user_version`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// Times are milliseconds since 1970, in UTC. JSON columns hold the engine's types in their serialised form.
 const TABLES: &str = "
@@ -20,7 +20,7 @@ create index runs_by_workflow on runs (workflow, seq);
 create index runs_by_status on runs (status, seq);
 
 create table steps (
-    run_id text not null, name text not null, nth integer not null, seq integer not null, final integer not null,
+    run_id text not null, name text not null, nth integer not null, seq integer not null, rank integer not null,
     record text not null, primary key (run_id, name, nth)
 ) strict, without rowid;
 
@@ -61,6 +61,11 @@ pub(crate) fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     if version == 0 {
         transaction.execute_batch(TABLES)?;
         transaction.pragma_update(None, "user_version", VERSION)?;
+    } else if version != VERSION {
+        let problem = format!(
+            "it was made by version {version} of the store, and this is {VERSION}; use another folder"
+        );
+        return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_SCHEMA), Some(problem)));
     }
     transaction.commit()
 }

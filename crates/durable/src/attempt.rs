@@ -64,7 +64,10 @@ impl<'a> Attempt<'a> {
             StepState::Completed { output } => self.load(&output).await,
             StepState::Failed { error } => Err(error),
             StepState::Retrying { until, error } => self.wait(until, attempts, &error).await,
-            StepState::Started | StepState::Sleeping { .. } => {
+            StepState::Started
+            | StepState::Sleeping { .. }
+            | StepState::Listening { .. }
+            | StepState::Refused { .. } => {
                 let error = Error::fatal(format!(
                     "step {} has the record of a {}",
                     self.step,
@@ -76,7 +79,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Reads a recorded value back.
-    async fn load<T: DeserializeOwned>(&self, output: &Payload) -> Result<T> {
+    pub(crate) async fn load<T: DeserializeOwned>(&self, output: &Payload) -> Result<T> {
         let _executing = self.turn.execute();
         match output.load(&*self.turn.ports.blobs).await {
             Err(error) if error.is_retryable() => self.turn.port(Err(error)).await,
@@ -109,7 +112,7 @@ impl<'a> Attempt<'a> {
         self.record(state, attempt, began).await
     }
 
-    async fn timed<T>(&self, body: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(crate) async fn timed<T>(&self, body: impl Future<Output = Result<T>>) -> Result<T> {
         let Some(timeout) = self.timeout else { return body.await };
         let end = after(self.turn.now(), self.turn.settings.scale(timeout));
         match select(pin!(body), self.turn.ports.clock.sleep_until(end)).await {
@@ -119,7 +122,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// What a failed attempt is recorded as.
-    fn after_failure(&self, attempt: u32, error: Error) -> StepState {
+    pub(crate) fn after_failure(&self, attempt: u32, error: Error) -> StepState {
         if self.at_most_once && error.is_retryable() && !error.had_no_effect() {
             let error = Error::outcome_unknown(format!("step {}: outcome unknown: {error}", self.step));
             return StepState::Failed { error };
@@ -135,7 +138,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Returns once the attempt may begin: there is time for it, and its throttle lets it.
-    async fn wait_for_turn(&self, attempt: u32) {
+    pub(crate) async fn wait_for_turn(&self, attempt: u32) {
         let turn = self.turn;
         if !turn.has_time_for(self.timeout.unwrap_or_default()) {
             turn.park::<()>(WaitingFor::Handover).await;
@@ -152,12 +155,12 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    async fn wait<T>(&self, until: Timestamp, attempts: u32, error: &Error) -> T {
+    pub(crate) async fn wait<T>(&self, until: Timestamp, attempts: u32, error: &Error) -> T {
         let (step, error) = (self.step.clone(), error.to_string());
         self.turn.park(WaitingFor::StepRetry { step, until, attempts, error }).await
     }
 
-    async fn record(&self, state: StepState, attempts: u32, started_at: Timestamp) -> Checkpoint {
+    pub(crate) async fn record(&self, state: StepState, attempts: u32, started_at: Timestamp) -> Checkpoint {
         let record = Checkpoint {
             step: self.step.clone(),
             kind: self.kind,

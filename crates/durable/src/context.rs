@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     Checkpoint, Envelope, Error, Event, Result, Retry, RunId, StepId, StepKind, StepState, WaitingFor,
-    Window, after, attempt::Attempt, payload::from_value, turn::Turn, until,
+    Window, after, attempt::Attempt, listen::Callback, payload::from_value, turn::Turn, until,
 };
 
 /// A run, as its workflow sees it: the event, and the ways to do what must last.
@@ -57,6 +57,12 @@ impl<E> Context<E> {
             at_most_once: false,
             throttle: None,
         }
+    }
+
+    /// A step whose work somebody outside does: it is handed over with a token, and the run goes on when an answer comes
+    /// with that token. See [`callback`](crate::callback).
+    pub fn callback(&self, name: impl Into<Cow<'static, str>>) -> Callback<'_> {
+        Callback::new(&self.turn, name.into())
     }
 
     /// Waits. The run takes no memory and no process meanwhile; it holds its concurrency slot.
@@ -213,7 +219,7 @@ impl fmt::Debug for Step<'_> {
     }
 }
 
-async fn reach(turn: &Turn, name: &str, kind: StepKind) -> (StepId, Option<Checkpoint>) {
+pub(crate) async fn reach(turn: &Turn, name: &str, kind: StepKind) -> (StepId, Option<Checkpoint>) {
     match turn.reach(name, kind) {
         Ok(reached) => reached,
         Err(stop) => turn.halt(stop).await,

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use crate::{
     Admission, Begin, Envelope, Error, Happening, Next, Outcome, Payload, Ports, Result, Run, RunId,
-    Runnable, Settings, Slot, Status, Suspension, WaitingFor, Written, after,
+    Runnable, Settings, Slot, Status, Suspended, Suspension, WaitingFor, Written, after,
     clock::seconds,
     turn::{Stop, Turn},
     until,
@@ -269,16 +269,25 @@ impl Invocation<'_> {
             Some(WaitingFor::Slot { .. }) => None,
             first => Some(first.and_then(WaitingFor::until).unwrap_or_else(|| turn.now())),
         };
-        if let Some(at) = wake_at {
-            self.ports.wakeups.wake(&turn.run.workflow, &turn.run.id, at).await?;
+        let signals = turn.run.signals;
+        let mut suspension =
+            Suspension { status, waiting_for, wake_at, failures, started_at: turn.run.started_at, signals };
+        loop {
+            if let Some(at) = suspension.wake_at {
+                self.ports.wakeups.wake(&turn.run.workflow, &turn.run.id, at).await?;
+            }
+            match self.ports.journal.suspend(&turn.lease, suspension.clone(), &turn.unsaved()).await? {
+                Suspended::Fenced => return Ok(Disposition::Done),
+                Suspended::Done => {
+                    turn.observe(&Happening::Suspended(&suspension));
+                    return Ok(Disposition::Done);
+                }
+                // An answer came that this invocation has not seen: the next one sees it at once.
+                Suspended::Signalled(signals) => {
+                    (suspension.signals, suspension.wake_at) = (signals, Some(turn.now()));
+                }
+            }
         }
-        let suspension =
-            Suspension { status, waiting_for, wake_at, failures, started_at: turn.run.started_at };
-        let written = self.ports.journal.suspend(&turn.lease, suspension.clone(), &turn.unsaved()).await?;
-        if written == Written::Done(()) {
-            turn.observe(&Happening::Suspended(&suspension));
-        }
-        Ok(Disposition::Done)
     }
 
     async fn finish(&self, turn: &Turn, outcome: Outcome) -> Result<Disposition> {

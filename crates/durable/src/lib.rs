@@ -6,12 +6,13 @@
 //! crates implement.
 //!
 //! - `workflow`, `context`, `flow`, `retry`, `error`, `event`: what authors use.
-//! - `driver`, `turn`, `attempt`: one invocation of a run, from message to suspension or end.
-//! - `step`, `line`, `throttle`, `retry`: the decisions, as plain functions of records and time.
+//! - `driver`, `turn`, `attempt`, `listen`: one invocation of a run, from message to suspension or end.
+//! - `step`, [`callback`], [`line`], [`throttle`], `retry`: the decisions, as plain functions of records and time.
 //! - `ports`, `run`, `payload`, `views`: what backends store and what is shown of it.
 //! - [`testing`]: a simulated backend with a virtual clock, crash injection, and the suite that holds backends to the ports.
 
 mod attempt;
+pub mod callback;
 mod clock;
 mod context;
 mod driver;
@@ -19,6 +20,7 @@ mod error;
 mod event;
 mod flow;
 pub mod line;
+mod listen;
 mod payload;
 mod ports;
 mod retry;
@@ -39,14 +41,15 @@ pub use error::{Error, ErrorKind, Result};
 pub use event::{Envelope, Event, MAX_EVENT_BYTES};
 pub use flow::{Concurrency, Throttle, ThrottleLimit};
 pub use line::Slot;
+pub use listen::Callback;
 pub use payload::{INLINE_BYTES, Payload};
 pub use ports::{
-    Begin, Blobs, Bus, Filter, Gate, Happening, Journal, Lease, Observer, Ports, Wakeups, Written,
+    Begin, Blobs, Bus, Filter, Gate, Happening, Journal, Lease, Observer, Ports, Suspended, Wakeups, Written,
 };
 pub use retry::{Next, Retry};
 pub use run::{Outcome, Run, RunId, Status, Suspension, WaitingFor};
 pub use settings::Settings;
-pub use step::{Checkpoint, StepId, StepKind, StepState};
+pub use step::{Checkpoint, FINAL, StepId, StepKind, StepState};
 pub use throttle::{Admission, Window};
 pub use views::{RunDetail, RunSummary, StepView};
 pub use workflow::{Definition, Runnable, Workflow};

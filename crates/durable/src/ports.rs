@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use crate::{
     Admission, Checkpoint, Clock, Envelope, Outcome, Random, Result, Run, RunId, Slot, Status, StepId,
     Suspension, Window,
+    callback::{Answer, Settled, Token},
 };
 
 /// Runs and their steps.
@@ -37,13 +38,17 @@ pub trait Journal: fmt::Debug + Send + Sync {
     -> Result<Written<Option<Checkpoint>>>;
 
     /// Ends the invocation before the run has ended: records `records` as [`checkpoint`](Self::checkpoint) does, updates
-    /// the run and gives the lease back.
+    /// the run and gives the lease back. Does nothing when answers came that the invocation has not seen.
     async fn suspend(
         &self,
         lease: &Lease,
         suspension: Suspension,
         records: &[Checkpoint],
-    ) -> Result<Written<()>>;
+    ) -> Result<Suspended>;
+
+    /// Records an answer from outside, as [`callback::settle`](crate::callback::settle) decides, whoever holds the lease.
+    /// When the run is to be woken, its `signals` count one more and it is due now.
+    async fn settle(&self, token: &Token, answer: &Answer, now: Timestamp) -> Result<Settled>;
 
     /// Ends the run. `started_at` is set when it is not yet.
     async fn finish(
@@ -96,6 +101,17 @@ pub enum Written<T> {
     Done(T),
     /// The lease was overtaken: nothing was written.
     Fenced,
+}
+
+/// Whether an invocation ended before its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Suspended {
+    /// It did.
+    Done,
+    /// The lease was overtaken: nothing was written.
+    Fenced,
+    /// Answers came that the invocation has not seen: nothing was written. So many came in all.
+    Signalled(u64),
 }
 
 /// Which runs to list.

@@ -118,6 +118,13 @@ pub enum WaitingFor {
         /// How the last one ended.
         error: String,
     },
+    /// An answer from outside.
+    Callback {
+        /// The step that handed the work over.
+        step: StepId,
+        /// Until when, unless a sign of life comes.
+        until: Timestamp,
+    },
     /// A slot of a concurrency key.
     Slot {
         /// The key.
@@ -143,6 +150,7 @@ impl WaitingFor {
             Self::Sleep { until, .. }
             | Self::StepRetry { until, .. }
             | Self::Retry { until, .. }
+            | Self::Callback { until, .. }
             | Self::Throttle { until, .. } => Some(*until),
             Self::Slot { .. } | Self::Handover => None,
         }
@@ -159,6 +167,7 @@ impl fmt::Display for WaitingFor {
             Self::Retry { until, attempts, error } => {
                 write!(f, "the workflow again at {until}, after {attempts} failed: {error}")
             }
+            Self::Callback { step, until } => write!(f, "an answer to {step} until {until}"),
             Self::Slot { key, position } => write!(f, "a slot of {key}, place {position} in line"),
             Self::Throttle { key, until } => write!(f, "the throttle of {key} until {until}"),
             Self::Handover => f.write_str("a fresh invocation"),
@@ -191,6 +200,9 @@ pub struct Run {
     pub failures: u32,
     /// How many invocations took its lease: the fencing epoch of the last one.
     pub epoch: u64,
+    /// How many answers from outside have come.
+    #[serde(default)]
+    pub signals: u64,
     /// What it answered.
     pub output: Option<Payload>,
     /// Why it failed.
@@ -212,6 +224,7 @@ impl Run {
             wake_at: None,
             failures: 0,
             epoch: 0,
+            signals: 0,
             output: None,
             error: None,
         }
@@ -240,4 +253,6 @@ pub struct Suspension {
     pub failures: u32,
     /// Set once, when the run passed flow control.
     pub started_at: Option<Timestamp>,
+    /// How many answers from outside the invocation has seen.
+    pub signals: u64,
 }

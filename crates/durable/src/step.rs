@@ -1,6 +1,6 @@
 //! What is kept about a step, and what its record means for the next attempt.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,8 @@ pub enum StepKind {
     Sleep,
     /// An event that is sent.
     SendEvent,
+    /// Work handed to somebody outside, who answers.
+    Callback,
 }
 
 impl StepKind {
@@ -43,6 +45,7 @@ impl StepKind {
             Self::Run => "run",
             Self::Sleep => "sleep",
             Self::SendEvent => "send_event",
+            Self::Callback => "callback",
         }
     }
 }
@@ -65,6 +68,20 @@ pub enum StepState {
         /// When it ends.
         until: Timestamp,
     },
+    /// Work was handed to somebody outside, and no answer has come.
+    Listening {
+        /// Until when an answer is waited for.
+        until: Timestamp,
+        /// How long whoever has the work may be silent, if that is limited.
+        silence: Option<Duration>,
+        /// When that time is up, unless a sign of life comes before.
+        alive_until: Option<Timestamp>,
+    },
+    /// Whoever had the work answered that it failed. What follows is for the workflow to say.
+    Refused {
+        /// Why.
+        error: Error,
+    },
     /// The step's one result, for ever.
     Completed {
         /// What it returned.
@@ -80,14 +97,15 @@ pub enum StepState {
 impl StepState {
     /// Whether this record is never replaced: the first of these that is written stays (I2).
     pub fn is_final(&self) -> bool {
-        !matches!(self, Self::Started | Self::Retrying { .. })
+        matches!(self, Self::Sleeping { .. } | Self::Completed { .. } | Self::Failed { .. })
     }
 
     /// The name of the status, as it is shown at the time `now`.
     pub fn status(&self, now: Timestamp) -> &'static str {
         match self {
             Self::Started => "running",
-            Self::Retrying { .. } => "retrying",
+            Self::Retrying { .. } | Self::Refused { .. } => "retrying",
+            Self::Listening { .. } => "waiting",
             Self::Sleeping { until } if *until > now => "waiting",
             Self::Sleeping { .. } | Self::Completed { .. } => "completed",
             Self::Failed { .. } => "failed",
@@ -111,6 +129,33 @@ pub struct Checkpoint {
     /// When this record was made.
     pub at: Timestamp,
 }
+
+impl Checkpoint {
+    /// Records only move forward: one is replaced by one of the same rank or a higher one, and one of rank [`FINAL`] never.
+    ///
+    /// So an invocation that records that it waits for an answer cannot undo the answer that was quicker, and one that is
+    /// late cannot undo what a later attempt did.
+    pub fn rank(&self) -> i64 {
+        let step_of_attempt = match self.state {
+            StepState::Started => 0,
+            StepState::Listening { .. } => 1,
+            StepState::Refused { .. } => 2,
+            StepState::Retrying { .. } => 3,
+            StepState::Sleeping { .. } | StepState::Completed { .. } | StepState::Failed { .. } => {
+                return FINAL;
+            }
+        };
+        4 * i64::from(self.attempts) + step_of_attempt
+    }
+
+    /// Whether this record may take the place of `known`.
+    pub fn replaces(&self, known: &Self) -> bool {
+        known.rank() < FINAL && known.rank() <= self.rank()
+    }
+}
+
+/// The [rank](Checkpoint::rank) of a record that is a step's one result (I2).
+pub const FINAL: i64 = i64::MAX;
 
 /// What a step that is reached does.
 #[derive(Debug, Clone, PartialEq)]
@@ -138,8 +183,10 @@ pub(crate) fn decide(record: Option<&Checkpoint>, now: Timestamp) -> Decision {
         }
         StepState::Retrying { .. } => Decision::Attempt(record.attempts + 1),
         StepState::Started => Decision::OutcomeUnknown { attempt: record.attempts, began: record.at },
-        // The kind was compared before; a sleep is never asked for here.
-        StepState::Sleeping { .. } => Decision::Attempt(1),
+        // The kind was compared before; a sleep or a callback is never asked for here.
+        StepState::Sleeping { .. } | StepState::Listening { .. } | StepState::Refused { .. } => {
+            Decision::Attempt(record.attempts + 1)
+        }
     }
 }
 

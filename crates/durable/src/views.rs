@@ -93,12 +93,17 @@ impl StepView {
         let ended_at = match &record.state {
             StepState::Sleeping { until } => (*until <= now).then_some(*until),
             StepState::Completed { .. } | StepState::Failed { .. } => Some(record.at),
-            StepState::Started | StepState::Retrying { .. } => None,
+            StepState::Started
+            | StepState::Retrying { .. }
+            | StepState::Listening { .. }
+            | StepState::Refused { .. } => None,
         };
         let (output, error) = match &record.state {
             StepState::Completed { output } => (Some(raw(output, blobs).await?), None),
-            StepState::Failed { error } | StepState::Retrying { error, .. } => (None, Some(error.clone())),
-            StepState::Started | StepState::Sleeping { .. } => (None, None),
+            StepState::Failed { error }
+            | StepState::Refused { error }
+            | StepState::Retrying { error, .. } => (None, Some(error.clone())),
+            StepState::Started | StepState::Sleeping { .. } | StepState::Listening { .. } => (None, None),
         };
         Ok(Self {
             name: record.step.name.clone(),

@@ -9,7 +9,9 @@ use serde_json::json;
 
 use crate::{
     Admission, Begin, Checkpoint, Envelope, Error, Filter, Lease, Outcome, Payload, Ports, Run, RunId, Slot,
-    Status, StepId, StepKind, StepState, Suspension, WaitingFor, Window, Written, after, seconds,
+    Status, StepId, StepKind, StepState, Suspended, Suspension, WaitingFor, Window, Written, after,
+    callback::{Answer, Settled, Token},
+    seconds,
 };
 
 /// Puts a backend to all checks. Names are made from `prefix`, so that a shared backend can be checked again.
@@ -20,6 +22,9 @@ pub async fn suite(ports: &Ports, prefix: &str) {
     one_writer_of_many_records_the_step(ports, prefix).await;
     a_fenced_writer_changes_nothing(ports, prefix).await;
     a_suspension_is_kept(ports, prefix).await;
+    an_answer_wakes_and_is_kept(ports, prefix).await;
+    an_answer_that_was_not_seen_keeps_the_run_awake(ports, prefix).await;
+    an_answer_to_what_is_over_is_late(ports, prefix).await;
     a_run_ends_once(ports, prefix).await;
     a_cancelled_run_is_fenced(ports, prefix).await;
     runs_are_listed_newest_first(ports, prefix).await;
@@ -116,7 +121,7 @@ async fn a_fenced_writer_changes_nothing(ports: &Ports, prefix: &str) {
     assert_eq!(journal.checkpoint(&old, &completed("a", "1")).await.unwrap(), Written::Fenced);
     assert_eq!(journal.renew(&old, at(99)).await.unwrap(), Written::Fenced);
     let suspension = suspension(Some(at(50)));
-    assert_eq!(journal.suspend(&old, suspension, &[completed("b", "1")]).await.unwrap(), Written::Fenced);
+    assert_eq!(journal.suspend(&old, suspension, &[completed("b", "1")]).await.unwrap(), Suspended::Fenced);
     let outcome = Outcome::Failed(Error::new("x"));
     assert_eq!(journal.finish(&old, &outcome, None, at(50)).await.unwrap(), Written::Fenced);
     assert_eq!(ports.journal.run(&old.run).await.unwrap(), before);
@@ -131,6 +136,7 @@ fn suspension(wake_at: Option<Timestamp>) -> Suspension {
         wake_at,
         failures: 2,
         started_at: Some(at(1)),
+        signals: 0,
     }
 }
 
@@ -139,7 +145,7 @@ async fn a_suspension_is_kept(ports: &Ports, prefix: &str) {
     let nap = record("nap", StepState::Sleeping { until: at(50) });
     let written =
         ports.journal.suspend(&lease, suspension(Some(at(50))), std::slice::from_ref(&nap)).await.unwrap();
-    assert_eq!(written, Written::Done(()));
+    assert_eq!(written, Suspended::Done);
     let run = ports.journal.run(&lease.run).await.unwrap().unwrap();
     assert_eq!((run.status, run.failures, run.started_at), (Status::Waiting, 2, Some(at(1))));
     assert_eq!(run.waiting_for, suspension(None).waiting_for);
@@ -154,6 +160,79 @@ async fn a_suspension_is_kept(ports: &Ports, prefix: &str) {
     ports.journal.suspend(&next, suspension(None), &[]).await.unwrap();
     let handed = ports.journal.resume(&next.run, at(51), at(80)).await.unwrap();
     assert!(matches!(handed, Begin::Leased(_)), "a run that somebody else wakes is never early");
+}
+
+fn token(run: &RunId, step: &str, attempt: u32) -> Token {
+    Token { run: run.clone(), step: StepId { name: step.into(), nth: 1 }, attempt }
+}
+
+fn listening(step: &str, attempts: u32, until: Timestamp) -> Checkpoint {
+    let state = StepState::Listening { until, silence: Some(seconds(10)), alive_until: Some(at(12)) };
+    Checkpoint { kind: StepKind::Callback, attempts, ..record(step, state) }
+}
+
+fn done() -> Answer {
+    Answer::Done(Payload::Json("7".into()))
+}
+
+async fn an_answer_wakes_and_is_kept(ports: &Ports, prefix: &str) {
+    let (lease, _) = begin(ports, prefix, "answered").await;
+    let journal = &ports.journal;
+    journal.checkpoint(&lease, &listening("ask", 1, at(90))).await.unwrap();
+    let asleep = Suspension { wake_at: Some(at(90)), ..suspension(None) };
+    assert_eq!(journal.suspend(&lease, asleep, &[]).await.unwrap(), Suspended::Done);
+    let token = token(&lease.run, "ask", 1);
+    assert_eq!(journal.settle(&token, &Answer::Alive, at(8)).await.unwrap(), Settled::Done(None));
+    let early = journal.resume(&lease.run, at(9), at(80)).await.unwrap();
+    assert_eq!(early, Begin::Early(at(90)), "a sign of life wakes nobody");
+    let Settled::Done(Some(run)) = journal.settle(&token, &done(), at(20)).await.unwrap() else {
+        panic!("an answer wakes the run")
+    };
+    assert_eq!((run.signals, run.workflow), (1, format!("{prefix}-workflow")));
+    assert_eq!(journal.settle(&token, &done(), at(21)).await.unwrap(), Settled::Late, "one answer a step");
+    let Begin::Leased(run) = journal.resume(&lease.run, at(21), at(80)).await.unwrap() else {
+        panic!("it is due")
+    };
+    assert_eq!((run.epoch, run.signals), (2, 1));
+    let [kept] = &journal.checkpoints(&lease.run).await.unwrap()[..] else { panic!("one record") };
+    assert_eq!(kept.state, StepState::Completed { output: Payload::Json("7".into()) });
+    assert_eq!((kept.started_at, kept.at, kept.attempts), (at(1), at(20), 1));
+}
+
+async fn an_answer_that_was_not_seen_keeps_the_run_awake(ports: &Ports, prefix: &str) {
+    let (lease, _) = begin(ports, prefix, "unseen").await;
+    let journal = &ports.journal;
+    let refused = Answer::Failed(Error::new("no"));
+    let settled = journal.settle(&token(&lease.run, "ask", 1), &refused, at(5)).await.unwrap();
+    assert!(
+        matches!(settled, Settled::Done(Some(_))),
+        "an answer may be quicker than the record of the question"
+    );
+    let Written::Done(Some(standing)) =
+        journal.checkpoint(&lease, &listening("ask", 1, at(90))).await.unwrap()
+    else {
+        panic!("the answer stands")
+    };
+    assert_eq!(standing.state, StepState::Refused { error: Error::new("no") });
+    let unseen = journal.suspend(&lease, suspension(Some(at(90))), &[]).await.unwrap();
+    assert_eq!(unseen, Suspended::Signalled(1));
+    let seen = Suspension { signals: 1, ..suspension(Some(at(90))) };
+    assert_eq!(journal.suspend(&lease, seen, &[]).await.unwrap(), Suspended::Done);
+    let early = journal.resume(&lease.run, at(9), at(80)).await.unwrap();
+    assert_eq!(early, Begin::Early(at(90)), "an answer that was seen wakes nobody");
+}
+
+async fn an_answer_to_what_is_over_is_late(ports: &Ports, prefix: &str) {
+    let (lease, _) = begin(ports, prefix, "over").await;
+    let journal = &ports.journal;
+    journal.checkpoint(&lease, &listening("ask", 2, at(90))).await.unwrap();
+    let settle = async |attempt| journal.settle(&token(&lease.run, "ask", attempt), &done(), at(5)).await;
+    assert_eq!(settle(1).await.unwrap(), Settled::Late, "another attempt has begun");
+    assert_eq!(settle(4).await.unwrap(), Settled::Late, "no such attempt has begun");
+    journal.finish(&lease, &Outcome::Failed(Error::new("x")), None, at(6)).await.unwrap();
+    assert_eq!(settle(2).await.unwrap(), Settled::Late, "the run has ended");
+    let nobody = token(&RunId::from_text(format!("{prefix}-nobody")), "ask", 1);
+    assert_eq!(journal.settle(&nobody, &done(), at(5)).await.unwrap(), Settled::Missing);
 }
 
 async fn a_run_ends_once(ports: &Ports, prefix: &str) {

@@ -16,7 +16,9 @@ use super::{
 };
 use crate::{
     Admission, Begin, Blobs, Bus, Checkpoint, Envelope, Error, Filter, Gate, Journal, Lease, Outcome, Ports,
-    Result, Run, RunId, Slot, Status, Suspension, Wakeups, Window, Written, line, throttle,
+    Result, Run, RunId, Slot, Status, Suspended, Suspension, Wakeups, Window, Written,
+    callback::{self, Answer, Settled, Token, Verdict},
+    line, throttle,
 };
 
 /// The simulated world: storage, queues and bus.
@@ -119,7 +121,7 @@ impl State {
 impl Entry {
     fn write(&mut self, record: &Checkpoint, audit: &mut Audit) -> Option<Checkpoint> {
         match self.records.iter_mut().find(|known| known.step == record.step) {
-            Some(known) if known.state.is_final() => return Some(known.clone()),
+            Some(known) if !record.replaces(known) => return Some(known.clone()),
             Some(known) => *known = record.clone(),
             None => self.records.push(record.clone()),
         }
@@ -188,10 +190,13 @@ impl Journal for World {
         lease: &Lease,
         suspension: Suspension,
         records: &[Checkpoint],
-    ) -> Result<Written<()>> {
+    ) -> Result<Suspended> {
         self.operate("suspend", |state| {
             let mut audit = std::mem::take(&mut state.audit);
-            let written = state.held(lease).map_or(Written::Fenced, |entry| {
+            let written = state.held(lease).map_or(Suspended::Fenced, |entry| {
+                if entry.run.signals != suspension.signals {
+                    return Suspended::Signalled(entry.run.signals);
+                }
                 for record in records {
                     entry.write(record, &mut audit);
                 }
@@ -200,10 +205,37 @@ impl Journal for World {
                 (run.status, run.waiting_for) = (suspension.status, suspension.waiting_for);
                 (run.wake_at, run.failures) = (suspension.wake_at, suspension.failures);
                 run.started_at = run.started_at.or(suspension.started_at);
-                Written::Done(())
+                Suspended::Done
             });
             state.audit = audit;
             Ok(written)
+        })
+        .await
+    }
+
+    async fn settle(&self, token: &Token, answer: &Answer, now: Timestamp) -> Result<Settled> {
+        self.operate("settle", |state| {
+            let mut audit = std::mem::take(&mut state.audit);
+            let settled = state.runs.get_mut(&token.run).map_or(Settled::Missing, |entry| {
+                if entry.run.status.is_final() {
+                    return Settled::Late;
+                }
+                let record = entry.records.iter().find(|record| record.step == token.step);
+                match callback::settle(record, token, answer, now) {
+                    Verdict::Late => Settled::Late,
+                    Verdict::Nothing => Settled::Done(None),
+                    Verdict::Record(record, wakes) => {
+                        entry.write(&record, &mut audit);
+                        if wakes {
+                            entry.run.signals += 1;
+                            entry.run.wake_at = Some(now);
+                        }
+                        Settled::Done(wakes.then(|| Box::new(entry.run.clone())))
+                    }
+                }
+            });
+            state.audit = audit;
+            Ok(settled)
         })
         .await
     }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use futures::future::BoxFuture;
+use futures::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -22,7 +22,9 @@ use super::{
 };
 use crate::{
     Checkpoint, Clock, Delivery, Disposition, Envelope, Event, Payload, Ports, Result, Run, RunId, Runnable,
-    Settings, after, cancel, drive, seconds, until,
+    Settings, after,
+    callback::{self, Answer, Settled, Token},
+    cancel, drive, seconds, until,
 };
 
 /// After this long, the message of an invocation that was cut off is delivered again. Longer than a lease.
@@ -193,6 +195,18 @@ impl Simulation {
             .find(|runnable| runnable.definition().name == workflow)
             .expect("a workflow");
         futures::executor::block_on(cancel(runnable, &self.ports, run)).expect("no port fails");
+    }
+
+    /// Gives an answer from outside. `None`: whoever gave it died over it, as [`cut_off`](Self::cut_off) asked.
+    ///
+    /// # Panics
+    ///
+    /// Never: no simulated port fails.
+    #[expect(clippy::expect_used, reason = "no simulated port fails")]
+    pub fn answer(&mut self, token: &Token, answer: &Answer) -> Option<Settled> {
+        let answered = callback::answer(&self.ports, token, answer).now_or_never();
+        self.world.state().cut = false;
+        answered.map(|answered| answered.expect("no port fails"))
     }
 
     /// Delivers every message twice from now on.
