@@ -139,7 +139,11 @@ impl Progress {
                 );
                 self.change(run, 0, format_args!("{step} again in {delay}: {error}"));
             }
-            StepState::Started | StepState::Sleeping { .. } => {}
+            StepState::Listening { .. } => {
+                self.event(run, format_args!("{step} handed over in {took}"));
+                self.change(run, 0, format_args!("{step} handed over"));
+            }
+            StepState::Started | StepState::Sleeping { .. } | StepState::Refused { .. } => {}
         }
     }
 

@@ -52,6 +52,7 @@ pub(crate) fn waiting(wait: &WaitingFor, now: Timestamp) -> String {
         WaitingFor::Retry { until, attempts, error } => {
             format!("the workflow again in {}, attempt {attempts} failed: {error}", left(until))
         }
+        WaitingFor::Callback { step, until } => format!("an answer to {step}, {} left", left(until)),
         WaitingFor::Slot { key, position } => format!("a slot of {key}, place {position} in line"),
         WaitingFor::Throttle { key, until } => format!("the throttle of {key}, {} left", left(until)),
         WaitingFor::Handover => "a fresh invocation".to_owned(),
