@@ -29,11 +29,14 @@ pub(crate) async fn dev(home: &Home, order: &args::Dev) -> Result<()> {
     let progress = Progress::new();
     logs::start(progress.display());
     // From here on a signal stops what has started, rather than leave it behind.
-    let signals = Signals::watch()?;
+    let mut signals = Signals::watch()?;
     // Asked for first: a port that is taken is no reason to start anything.
     let listener = listen(order.port).await?;
     let standing = if order.sandbox {
-        Some(patiently(&progress, Standing::start(home, order.port, order.time_scale)).await?)
+        tokio::select! {
+            started = patiently(&progress, Standing::start(home, order.port, order.time_scale)) => Some(started?),
+            () = signals.next() => return interrupted(order),
+        }
     } else {
         None
     };
@@ -43,6 +46,11 @@ pub(crate) async fn dev(home: &Home, order: &args::Dev) -> Result<()> {
         standing.stop().await?;
     }
     ended
+}
+
+/// What being stopped from outside means: the end of a server, and the failure of a demo that was to be seen through.
+fn interrupted(order: &args::Dev) -> Result<()> {
+    if order.once { Err(Failure::new("stopped before the demo had ended")) } else { Ok(()) }
 }
 
 /// Says what is waited for, when it takes long.
@@ -100,7 +108,7 @@ async fn work(
     let showing = async {
         let ended = tokio::select! {
             ended = show(&demo, order, &url) => ended,
-            () = told(&stopped) => if order.once { Err(Failure::new("stopped before the demo had ended")) } else { Ok(()) },
+            () = told(&stopped) => interrupted(order),
         };
         if order.once {
             stop.send_replace(true);

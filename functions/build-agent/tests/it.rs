@@ -166,3 +166,13 @@ fn whatever_dies_each_session_is_started_once() {
     });
     assert!(runs > 60, "only {runs} places to die");
 }
+
+/// What the README shows is what runs.
+#[test]
+fn the_readme_shows_it_as_it_is() {
+    let source = include_str!("../src/lib.rs");
+    let start = source.find("pub fn workflow()").unwrap();
+    let end = start + source[start..].find("async fn build_agent(").unwrap();
+    let end = end + source[end..].find("\n}\n").unwrap();
+    assert!(include_str!("../../../README.md").contains(&source[start..end]));
+}

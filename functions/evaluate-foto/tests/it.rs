@@ -167,3 +167,13 @@ fn whatever_dies_there_is_one_row_and_one_message() {
     });
     assert!(runs > 100, "only {runs} places to die");
 }
+
+/// What the README shows is what runs.
+#[test]
+fn the_readme_shows_it_as_it_is() {
+    let source = include_str!("../src/lib.rs");
+    let start = source.find("pub fn workflow()").unwrap();
+    let end = start + source[start..].find("async fn evaluate_foto(").unwrap();
+    let end = end + source[end..].find("\n}\n").unwrap();
+    assert!(include_str!("../../../README.md").contains(&source[start..end]));
+}
