@@ -32,6 +32,9 @@ pub struct Sent {
     pub found_afterwards: bool,
 }
 
+/// How often a message is sent at most, when it is certain each time that the send before did not happen.
+const SENDS: u32 = 5;
+
 /// How often the service is asked whether its phone is paired.
 const CHECKS: u32 = 5;
 
@@ -45,24 +48,37 @@ pub fn workflow() -> Workflow<Services> {
 }
 
 async fn send_whatsapp(ctx: Context<MessageQueued>, services: Services) -> Result<Sent> {
-    let MessageQueued { phone, message, .. } = ctx.event();
-    let to: Address = phone.parse()?;
+    let to: Address = ctx.event().phone.parse()?;
     let whatsapp = &services.whatsapp;
 
     wait_until_paired(&ctx, whatsapp).await?;
 
-    let sent = ctx
+    let mut sent = send(&ctx, whatsapp, &to).await;
+    for _ in 1..SENDS {
+        match sent {
+            Err(error) if error.is_outcome_unknown() => match find(&ctx, whatsapp, &to).await? {
+                Trace::Sent { message_id } => return Ok(Sent { message_id, found_afterwards: true }),
+                // The list goes back to before the attempt and lacks the message: it never went out.
+                Trace::NotSent => sent = send(&ctx, whatsapp, &to).await,
+                Trace::Unknown => return Err(error),
+            },
+            sent => return sent,
+        }
+    }
+    sent
+}
+
+/// Sends, at the phone's pace and at most once. The workflow's throttle spaces starts; a start may be followed by waiting.
+async fn send(ctx: &Context<MessageQueued>, whatsapp: &WhatsApp, to: &Address) -> Result<Sent> {
+    let queued = ctx.event();
+    let Receipt { message_id } = ctx
         .step("send-message")
         .retry(Retry::fixed(3, seconds(30)))
         .at_most_once()
-        .throttle(format!("whatsapp:{}", ctx.event().key()), [Window { limit: 10, period: minutes(1) }])
-        .run(|| whatsapp.send(&to, message))
-        .await;
-    match sent {
-        Ok(Receipt { message_id }) => Ok(Sent { message_id, found_afterwards: false }),
-        Err(error) if error.is_outcome_unknown() => find(&ctx, whatsapp, &to, error).await,
-        Err(error) => Err(error),
-    }
+        .throttle(format!("whatsapp:{}", queued.key()), [Window { limit: 10, period: minutes(1) }])
+        .run(|| whatsapp.send(to, &queued.message))
+        .await?;
+    Ok(Sent { message_id, found_afterwards: false })
 }
 
 /// Asks again every five minutes, each time in a step of its own: the answer of a step never changes.
@@ -82,24 +98,10 @@ async fn wait_until_paired(ctx: &Context<MessageQueued>, whatsapp: &WhatsApp) ->
     Ok(())
 }
 
-/// Nobody heard how the send ended. It is never repeated blindly: the service's list of sent messages decides.
-async fn find(
-    ctx: &Context<MessageQueued>,
-    whatsapp: &WhatsApp,
-    to: &Address,
-    unknown: Error,
-) -> Result<Sent> {
+/// Nobody heard how the last send ended. It is never repeated blindly: the service's list of sent messages decides.
+async fn find(ctx: &Context<MessageQueued>, whatsapp: &WhatsApp, to: &Address) -> Result<Trace> {
     let began = ctx.began("send-message").unwrap_or_else(|| ctx.sent_at());
     // A request that was cut off may still be under way inside the service.
     ctx.sleep("let-it-settle", seconds(30)).await;
-    let message = &ctx.event().message;
-    match ctx.step("find-message").run(|| whatsapp.find_recent(to, message, began)).await? {
-        Trace::Sent { message_id } => Ok(Sent { message_id, found_afterwards: true }),
-        Trace::NotSent => {
-            // The list goes back to before the attempt and lacks the message: it never went out.
-            let again = ctx.step("send-message").at_most_once().run(|| whatsapp.send(to, message)).await?;
-            Ok(Sent { message_id: again.message_id, found_afterwards: false })
-        }
-        Trace::Unknown => Err(unknown),
-    }
+    ctx.step("find-message").run(|| whatsapp.find_recent(to, &ctx.event().message, began)).await
 }
