@@ -36,6 +36,12 @@ impl<'a> Settings<'a> {
         Self { lookup: Box::new(lookup), http, neon: None, problems: Vec::new() }
     }
 
+    /// Settings from the environment, for services reached over the network.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place, read once at start")]
+    pub fn from_env() -> Result<Self> {
+        Ok(Self::new(|name| std::env::var(name).ok(), Http::network()?))
+    }
+
     /// The same settings with another database than `NEON_DATABASE_URL` names.
     #[must_use]
     pub fn with_neon(mut self, neon: Arc<dyn Neon>) -> Self {
