@@ -1,8 +1,8 @@
 //! Where the services are, from the environment: read once, at start, and all that is missing is said at once.
 
-use std::{str::FromStr, sync::Arc};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
-use durable::{Error, Result};
+use durable::{Error, Result, hours};
 use secrecy::SecretString;
 use url::Url;
 
@@ -13,7 +13,7 @@ use crate::{
     neon::{Neon, Postgres},
     photos::Photos,
     slack::Slack,
-    vlm::Vlm,
+    vlm::{Criteria, Vlm},
     whatsapp::{Dialect, WhatsApp},
 };
 
@@ -99,10 +99,36 @@ impl<'a> Settings<'a> {
         Some(WhatsApp::new(endpoint, dialect))
     }
 
-    /// `VLM_URL`, and `VLM_MODEL` if it is another than the usual.
+    /// `VLM_URL`; and, if they are others than the usual, `VLM_MODEL`, `VLM_PHOTOS_PER_CALL` and the criteria:
+    /// `FOTO_STEPS` as JSON, `[{"name":…,"label":…}]`, `FOTO_PASS_SCORE` of 10 and `FOTO_PASS_FRACTION` of 1.
     pub fn vlm(&mut self) -> Option<Vlm> {
         let model = self.optional("VLM_MODEL").unwrap_or_else(|| MODEL.to_owned());
-        self.endpoint("VLM_URL").map(|endpoint| Vlm::new(endpoint, model))
+        let (endpoint, criteria) = (self.endpoint("VLM_URL"), self.criteria());
+        let photos_per_call = self.number("VLM_PHOTOS_PER_CALL");
+        let vlm = Vlm::new(endpoint?, model).criteria(criteria?);
+        Some(photos_per_call.into_iter().fold(vlm, Vlm::photos_per_call))
+    }
+
+    fn criteria(&mut self) -> Option<Criteria> {
+        let usual = Criteria::default();
+        let steps = match self.optional("FOTO_STEPS") {
+            None => Some(usual.steps().to_vec()),
+            Some(json) => {
+                let steps = serde_json::from_str(&json).map_err(|error| {
+                    Error::fatal(format!("FOTO_STEPS: expected [{{\"name\":…,\"label\":…}}]: {error}"))
+                });
+                self.good(steps)
+            }
+        };
+        let score = self.number("FOTO_PASS_SCORE").unwrap_or(7.0);
+        let fraction = self.number("FOTO_PASS_FRACTION").unwrap_or(0.7);
+        let criteria = Criteria::new(steps?, score, fraction).map_err(|error| error.context("FOTO_…"));
+        self.good(criteria)
+    }
+
+    /// `VLM_OUTAGE_HOURS`: how long an evaluation waits for a model that is away; 48 if nothing is said.
+    pub fn vlm_outage(&mut self) -> Duration {
+        hours(self.number("VLM_OUTAGE_HOURS").unwrap_or(48))
     }
 
     /// `PHOTO_ENDPOINT` with the buckets `PHOTO_BUCKETS`, and the hosts `PHOTO_HOSTS`; lists are separated by commas.
@@ -134,6 +160,13 @@ impl<'a> Settings<'a> {
         let parsed = text
             .parse()
             .map_err(|_| Error::fatal(format!("{name} is not an address such as https://host/path")));
+        self.good(parsed)
+    }
+
+    /// A number, if one is set.
+    fn number<T: FromStr>(&mut self, name: &str) -> Option<T> {
+        let text = self.optional(name)?;
+        let parsed = text.trim().parse().map_err(|_| Error::fatal(format!("{name} is not a number")));
         self.good(parsed)
     }
 
@@ -174,5 +207,33 @@ mod tests {
         });
         let expected = "settings: CONVEX_DEPLOY_KEY is missing; SLACK_WEBHOOK_URL is missing; NEON_DATABASE_URL is missing";
         assert_eq!(error.unwrap_err().message(), expected);
+    }
+
+    #[test]
+    fn what_a_drop_is_judged_by_is_configuration() {
+        let vlm = |steps: &'static str, fraction: &'static str| {
+            let lookup = move |name: &str| {
+                let value = match name {
+                    "VLM_URL" => "http://127.0.0.1:1",
+                    "FOTO_STEPS" => steps,
+                    "FOTO_PASS_FRACTION" => fraction,
+                    _ => return None,
+                };
+                Some(value.to_owned())
+            };
+            Settings::new(lookup, Http::network().unwrap()).make(Settings::vlm)
+        };
+        vlm("", "").unwrap();
+        vlm(r#"[{"name":"router","label":"The router"}]"#, "0.5").unwrap();
+        for (steps, fraction, says) in [
+            ("router", "", "FOTO_STEPS: expected"),
+            ("[]", "", "expected 1 to 50"),
+            (r#"[{"name":"a"}]"#, "", "missing field `label`"),
+            ("", "most", "FOTO_PASS_FRACTION is not a number"),
+            ("", "70", "pass fraction: expected"),
+        ] {
+            let error = vlm(steps, fraction).unwrap_err();
+            assert!(error.message().contains(says), "{error}");
+        }
     }
 }
