@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use system_tests::file;
 
 /// How long anything here may take.
-const LONG: Duration = Duration::from_secs(240);
+const LONG: Duration = Duration::from_mins(4);
 
 /// A deployed stack. The stand-in ends when this is dropped; the database when it is told to.
 pub(crate) struct Stack {
