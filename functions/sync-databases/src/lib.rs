@@ -48,7 +48,7 @@ pub fn workflow(tables: &Tables) -> Workflow<Services> {
         .on_schedule("0 */6 * * *")
         .on_event("databases/sync.requested")
         .concurrency(Concurrency::limit(1));
-    tables.start_on.iter().fold(workflow, |workflow, event| workflow.on_event(event))
+    tables.start_on.iter().fold(workflow, Workflow::on_event)
 }
 
 async fn sync_databases(ctx: Context<SyncRequested>, services: Services) -> Result<Synced> {

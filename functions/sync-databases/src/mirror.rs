@@ -107,10 +107,10 @@ impl<'a> Mirror<'a> {
         };
         let (documents, refused) = self.documents(rows);
         let all = documents.len();
-        let changed = self.changed(documents).await?;
+        let differing = self.differing(documents).await?;
         self.convex.record_refused(self.table, &refused).await?;
-        let unchanged = count(all - changed.len());
-        let batches = in_batches(page.span.after.clone(), changed, |document| &document.key);
+        let unchanged = count(all - differing.len());
+        let batches = in_batches(page.span.after.clone(), differing, |document| &document.key);
         let changes = Changes { batches: spans(&batches), unchanged, refused: Refusals::of(refused) };
         self.put(Hand::Changed(batches));
         Ok(changes)
@@ -118,14 +118,12 @@ impl<'a> Mirror<'a> {
 
     /// Pushes a batch, and answers which of its rows Convex does not take.
     pub(crate) async fn push(&self, batch: &Batch) -> Result<Refusals> {
-        let in_hand = self.changed_in_hand(&batch.span);
-        let documents = match in_hand {
-            Some(documents) => documents,
-            None => {
-                let rows = self.neon.page(self.table, &batch.span).await?.rows;
-                // What cannot be a document was refused and counted when the page was compared.
-                self.changed(self.documents(rows).0).await?
-            }
+        let documents = if let Some(documents) = self.changed_in_hand(&batch.span) {
+            documents
+        } else {
+            let rows = self.neon.page(self.table, &batch.span).await?.rows;
+            // What cannot be a document was refused and counted when the page was compared.
+            self.differing(self.documents(rows).0).await?
         };
         let refused = self.convex.push(self.table, &documents).await?.refused;
         self.convex.record_refused(self.table, &refused).await?;
@@ -174,7 +172,7 @@ impl<'a> Mirror<'a> {
     }
 
     /// Those documents that Convex does not have as they are.
-    async fn changed(&self, documents: Vec<Document>) -> Result<Vec<Document>> {
+    async fn differing(&self, documents: Vec<Document>) -> Result<Vec<Document>> {
         let mut known = Vec::with_capacity(documents.len());
         for part in documents.chunks(fibreflow::convex::KEYS) {
             let keys: Vec<_> = part.iter().map(|document| document.key.as_str()).collect();

@@ -3,7 +3,7 @@
 //! Each statement is complete in itself and has no name: a pooler that lends a server for one transaction may hand every
 //! one of them to another. Values come in binary, so that no setting of the session's matters.
 
-use std::{collections::HashSet, pin::pin};
+use std::{collections::HashSet, fmt::Write, iter, pin::pin};
 
 use bytes::{BufMut, BytesMut};
 use durable::{Error, Result};
@@ -62,10 +62,10 @@ pub(super) async fn page(client: &Client, table: &Table, span: &Span) -> Result<
     }
     let open = span.through.is_none();
     let mut statement = select(table, columns.iter().map(|column| column.read.as_str()), &conditions);
-    statement.push_str(&format!(" order by t.{}", quoted(&table.key)));
+    let _ = write!(statement, " order by t.{}", quoted(&table.key));
     if open {
         // One more than a page has: it shows that there is more, and that keys are unique.
-        statement.push_str(&format!(" limit {}", PAGE + 1));
+        let _ = write!(statement, " limit {}", PAGE + 1);
     }
     let mut page = Page::default();
     let mut bytes = 0;
@@ -90,7 +90,7 @@ pub(super) async fn page(client: &Client, table: &Table, span: &Span) -> Result<
 /// See [`Neon::existing`](super::Neon::existing).
 pub(super) async fn existing(client: &Client, table: &Table, keys: &[String]) -> Result<HashSet<String>> {
     let condition = format!("t.{} = any($1)", quoted(&table.key));
-    let statement = select(table, std::iter::empty(), &[condition]);
+    let statement = select(table, iter::empty(), &[condition]);
     let rows = query(client, &statement, vec![Said(array(keys))]).await?;
     let key = |row: tokio_postgres::Row| std::future::ready(row.try_get(0));
     rows.and_then(key).try_collect().await.map_err(|error| explain(&error))
@@ -176,12 +176,13 @@ fn row(table: &Table, columns: &[Column], key: String, read: &tokio_postgres::Ro
 }
 
 fn select<'a>(table: &Table, columns: impl Iterator<Item = &'a str>, conditions: &[String]) -> String {
-    let columns: String = columns.map(|column| format!(", {column}")).collect();
+    let key = format!("t.{}::text", quoted(&table.key));
+    let columns: Vec<_> = iter::once(key).chain(columns.map(str::to_owned)).collect();
     let filter = table.filter.iter().map(|filter| format!("({filter})"));
     let conditions: Vec<_> = filter.chain(conditions.iter().cloned()).collect();
     let conditions =
         if conditions.is_empty() { String::new() } else { format!(" where {}", conditions.join(" and ")) };
-    format!("select t.{}::text{columns} from {} t{conditions}", quoted(&table.key), name(table))
+    format!("select {} from {} t{conditions}", columns.join(", "), name(table))
 }
 
 async fn query(client: &Client, statement: &str, values: Vec<Said>) -> Result<RowStream> {

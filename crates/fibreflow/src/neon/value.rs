@@ -174,21 +174,24 @@ fn numeric(bytes: &[u8]) -> Result<String, String> {
     };
     let groups: Vec<u16> =
         (0..groups).map(|_| take(&mut rest).map(u16::from_be_bytes)).collect::<Result<_, _>>()?;
-    // The group at a place, where 0 is that of the units.
+    // The four digits at a place, where 0 is that of the units.
     let group = |place: i32| {
-        usize::try_from(i32::from(weight) - place).ok().and_then(|index| groups.get(index)).copied()
+        let index = usize::try_from(i32::from(weight) - place).ok();
+        let group = index.and_then(|index| groups.get(index)).copied().unwrap_or(0);
+        format!("{group:04}")
     };
-    let mut text: String =
-        (0..=i32::from(weight)).rev().map(|place| format!("{:04}", group(place).unwrap_or(0))).collect();
-    let without_zeros = text.trim_start_matches('0');
-    text = if without_zeros.is_empty() { "0".to_owned() } else { without_zeros.to_owned() };
+    let whole: Vec<_> = (0..=i32::from(weight)).rev().map(group).collect();
+    let whole = whole.concat();
+    let whole = whole.trim_start_matches('0');
+    let mut text =
+        format!("{}{}", if negative { "-" } else { "" }, if whole.is_empty() { "0" } else { whole });
     if scale > 0 {
         let places = i32::try_from(scale.div_ceil(4)).unwrap_or(i32::MAX);
-        let fraction: String =
-            (1..=places).map(|place| format!("{:04}", group(-place).unwrap_or(0))).collect();
-        text = format!("{text}.{}", &fraction[..scale]);
+        let fraction: Vec<_> = (1..=places).map(|place| group(-place)).collect();
+        text.push('.');
+        text.extend(fraction.concat().chars().take(scale));
     }
-    Ok(if negative { format!("-{text}") } else { text })
+    Ok(text)
 }
 
 fn timestamp(bytes: &[u8]) -> Result<civil::DateTime, String> {

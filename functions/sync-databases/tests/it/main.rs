@@ -3,4 +3,5 @@
 
 mod postgres;
 mod refusals;
+mod server;
 mod simulated;

@@ -59,11 +59,15 @@ impl Tables {
         match effect {
             Effect::Upserted { table, fields, rows, .. } => {
                 let table = self.0.entry(table.clone()).or_default();
-                rows.iter().for_each(|row| table.upsert(fields.as_deref(), row));
+                for row in rows {
+                    table.upsert(fields.as_deref(), row);
+                }
             }
             Effect::Removed { table, neon_ids, at } => {
                 let table = self.0.entry(table.clone()).or_default();
-                neon_ids.iter().for_each(|id| table.remove(id, at.as_millisecond()));
+                for id in neon_ids {
+                    table.remove(id, at.as_millisecond());
+                }
             }
             Effect::SyncRecorded { table, records } => {
                 let table = self.0.entry(table.clone()).or_default();
