@@ -35,9 +35,13 @@ impl Convex {
                 accepts_some = true;
                 continue;
             };
-            // It may be no row's fault: an outage would pass for the refusal of every row.
+            // It may be no row's fault: an outage would pass for the refusal of every row, and a hiccup for that of this one.
             if part.len() == batch.len() || part.len() == 1 {
                 self.takes_rows(table).await?;
+            }
+            if part.len() == 1 && self.upsert(table, part).await?.is_ok() {
+                accepts_some = true;
+                continue;
             }
             let refuse = |document: &Document| {
                 let key = document.key.clone();

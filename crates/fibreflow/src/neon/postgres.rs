@@ -144,6 +144,9 @@ pub(super) fn explain(error: &tokio_postgres::Error) -> Error {
             | SqlState::INVALID_CATALOG_NAME
             | SqlState::UNDEFINED_TABLE
             | SqlState::UNDEFINED_COLUMN
+            | SqlState::UNDEFINED_FUNCTION
+            | SqlState::SYNTAX_ERROR
+            | SqlState::DATATYPE_MISMATCH
             | SqlState::INSUFFICIENT_PRIVILEGE),
         ) => Error::fatal(text),
         _ => Error::new(text),

@@ -11,6 +11,7 @@ use futures::TryStreamExt;
 use serde_json::Map;
 use tokio_postgres::{
     Client, RowStream,
+    error::SqlState,
     types::{Format, IsNull, ToSql, Type},
 };
 
@@ -89,11 +90,31 @@ pub(super) async fn page(client: &Client, table: &Table, span: &Span) -> Result<
 
 /// See [`Neon::existing`](super::Neon::existing).
 pub(super) async fn existing(client: &Client, table: &Table, keys: &[String]) -> Result<HashSet<String>> {
-    let condition = format!("t.{} = any($1)", quoted(&table.key));
+    let key = quoted(&table.key);
+    let found = match among(client, table, format!("t.{key} = any($1)"), keys).await {
+        // Mirrored keys that this column cannot hold: it was of another type once. No index serves this question.
+        Err(error) if error.code().is_some_and(|code| NO_SUCH_VALUE.contains(code)) => {
+            among(client, table, format!("t.{key}::text = any($1::text[])"), keys).await
+        }
+        found => found,
+    };
+    found.map_err(|error| explain(&error))
+}
+
+/// What a text is that cannot be read as a value of a type.
+const NO_SUCH_VALUE: [SqlState; 2] =
+    [SqlState::INVALID_TEXT_REPRESENTATION, SqlState::NUMERIC_VALUE_OUT_OF_RANGE];
+
+async fn among(
+    client: &Client,
+    table: &Table,
+    condition: String,
+    keys: &[String],
+) -> Result<HashSet<String>, tokio_postgres::Error> {
     let statement = select(table, iter::empty(), &[condition]);
-    let rows = query(client, &statement, vec![Said(array(keys))]).await?;
-    let key = |row: tokio_postgres::Row| std::future::ready(row.try_get(0));
-    rows.and_then(key).try_collect().await.map_err(|error| explain(&error))
+    let values = [(Said(array(keys)), Type::UNKNOWN)];
+    let rows = client.query_typed_raw(&statement, values).await?;
+    rows.and_then(|row| std::future::ready(row.try_get(0))).try_collect().await
 }
 
 /// A column that is mirrored.

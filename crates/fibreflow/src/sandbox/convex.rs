@@ -165,10 +165,10 @@ impl ConvexSandbox {
             return Err(format!("{} documents in one call", rows.len()));
         }
         for row in &rows {
-            schema::check(&table, &row.document())
-                .map_err(|problem| format!("{}: {problem}", row.neon_id))?;
+            let named = |problem: String| format!("{table} {}: {problem}", row.neon_id);
+            schema::check(&table, &row.document()).map_err(named)?;
             if self.refused().contains(&row.neon_id) {
-                return Err(format!("{}: refused, as switched on", row.neon_id));
+                return Err(named("refused, as switched on".to_owned()));
             }
         }
         let known = self.rows(&table);

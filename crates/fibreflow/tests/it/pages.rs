@@ -97,6 +97,20 @@ async fn a_filter_holds_for_pages_and_for_what_exists() {
 }
 
 #[tokio::test]
+async fn keys_of_another_type_do_not_exist() {
+    let home = home();
+    with_server(home.path(), async |server| {
+        let asked = ["1".to_owned(), "not a number".into(), "99999999999".into(), "25".into()];
+        let projects = configured(r#"{"name": "projects"}"#);
+        let existing = neon(server.url()).existing(&projects, &asked).await.unwrap();
+        assert_eq!(existing, ["1".to_owned(), "25".into()].into());
+        let contractors = configured(r#"{"name": "contractors"}"#);
+        assert!(neon(server.url()).existing(&contractors, &asked).await.unwrap().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn large_rows_make_short_pages() {
     let home = home();
     with_server(home.path(), async |server| {
@@ -139,6 +153,8 @@ async fn what_the_configuration_has_wrong_is_named() {
             (r#"{"name": "lacking", "columns": []}"#, "lacking: the key id is NULL in some row"),
             (r#"{"name": "lacking"}"#, "lacking: column spot: there is nothing in Convex for the type point"),
             (r#"{"name": "projects", "columns": ["budget"]}"#, "projects: there is no column budget"),
+            (r#"{"name": "projects", "filter": "budget > 0"}"#, "column \"budget\" does not exist"),
+            (r#"{"name": "projects", "filter": "status ="}"#, "syntax error"),
             (r#"{"name": "projects", "key": "uuid"}"#, "projects: there is no column uuid"),
         ] {
             let refused = error(server, table).await;

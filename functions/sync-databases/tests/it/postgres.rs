@@ -141,7 +141,7 @@ struct Round {
 }
 
 fn edit() -> impl Strategy<Value = Edit> {
-    (0..3_usize, 0..70_u32, 0..28_u32).prop_map(|(table, row, kind)| Edit { table, row, kind })
+    (0..3_usize, 1..10_u32, 0..28_u32).prop_map(|(table, row, kind)| Edit { table, row, kind })
 }
 
 fn round() -> impl Strategy<Value = Round> {
