@@ -194,6 +194,10 @@ mod tests {
         assert_eq!(names.len(), 8);
         assert_eq!(names[..3], ["contractors", "projects", "sow_drops"]);
         assert_eq!(tables.start_on, ["databases/import.finished"]);
+        let schema = include_str!("../../../../infra/convex/convex/schema.ts");
+        for name in names {
+            assert!(schema.contains(&format!("\n  {name}: ")), "{name} is not in Convex's schema");
+        }
     }
 
     #[test]

@@ -146,6 +146,17 @@ impl ConvexSandbox {
         self.desk.log.act(|_| (Some(effect), ()));
     }
 
+    fn answer(&self, kind: &str, path: &str, args: Value) -> Result<Value, String> {
+        match (kind, path) {
+            ("query", "sync:hashes") => self.hashes(args),
+            ("query", "sync:keys") => self.keys(args),
+            ("mutation", "sync:upsertBatch") => self.upsert(args),
+            ("mutation", "sync:removeBatch") => self.remove(args),
+            ("mutation", "sync:recordSync") => self.record(args),
+            _ => Err(format!("no {kind} {path}")),
+        }
+    }
+
     fn hashes(&self, args: Value) -> Result<Value, String> {
         let Hashes { table, neon_ids } = read(args)?;
         let tables = self.tables();
@@ -216,15 +227,13 @@ async fn call(
         return (StatusCode::UNAUTHORIZED, "unauthorized").into_response();
     }
     convex.desk.take(seconds(1)).await;
-    let done = match (kind.as_str(), call.path.as_str(), call.format.as_str()) {
-        // The reason stays in the deployment's own log.
-        _ if matches!(fault, Some(Extension(Fault::Refuse))) => return Json(error()).into_response(),
-        ("query", "sync:hashes", "json") => convex.hashes(call.args),
-        ("query", "sync:keys", "json") => convex.keys(call.args),
-        ("mutation", "sync:upsertBatch", "json") => convex.upsert(call.args),
-        ("mutation", "sync:removeBatch", "json") => convex.remove(call.args),
-        ("mutation", "sync:recordSync", "json") => convex.record(call.args),
-        (kind, path, _) => Err(format!("no {kind} {path}")),
+    // The reason stays in the deployment's own log.
+    if matches!(fault, Some(Extension(Fault::Refuse))) {
+        return Json(error()).into_response();
+    }
+    let done = match call.format.as_str() {
+        "json" => convex.answer(&kind, &call.path, call.args),
+        format => Err(format!("no format {format}")),
     };
     Json(match done {
         Ok(value) => json!({ "status": "success", "value": value }),
@@ -241,4 +250,39 @@ async fn call(
 
 fn error() -> Value {
     json!({ "status": "error", "errorMessage": "[Request ID: 2f1c0a9b7d3e4f56] Server Error" })
+}
+
+#[cfg(test)]
+mod tests {
+    use durable::testing::Simulation;
+
+    use super::*;
+    use crate::sandbox::{Sandbox, Scene};
+
+    /// The functions in `infra/convex` are held to the same file.
+    #[test]
+    fn each_call_answers_as_the_scenario_says() {
+        let scenario = include_str!("../../../../infra/convex/tests/scenario.json");
+        let scenario: Value = serde_json::from_str(scenario).unwrap();
+        let sandbox = Sandbox::open(Scene::new(Simulation::default().clock())).unwrap();
+        let convex = sandbox.convex();
+        for call in scenario["calls"].as_array().unwrap() {
+            let path = call["path"].as_str().unwrap();
+            let kind = if ["sync:hashes", "sync:keys"].contains(&path) { "query" } else { "mutation" };
+            match (convex.answer(kind, path, call["args"].clone()), call["refused"].as_str()) {
+                (Ok(answer), None) => assert_eq!(answer, call["answer"], "{call}"),
+                (Err(reason), Some(refused)) => assert!(reason.contains(refused), "{reason}: {call}"),
+                (answer, _) => panic!("{answer:?}: {call}"),
+            }
+        }
+        for (table, expected) in scenario["documents"].as_object().unwrap() {
+            let mut documents: Vec<_> = convex.rows(table).into_values().collect();
+            for document in &mut documents {
+                if document.remove("removed_at").is_some() {
+                    document.insert("removed".into(), true.into());
+                }
+            }
+            assert_eq!(json!(documents), *expected, "{table}");
+        }
+    }
 }
