@@ -67,7 +67,7 @@ async fn sync_databases(ctx: Context<SyncRequested>, services: Services) -> Resu
             let fetch = ctx.step("fetch-neon-data").retry(patiently()).timeout(minutes(2));
             let page = fetch.run(|| mirror.fetch(after)).await?;
             if page.absent {
-                synced.absent.push(table.target().to_owned());
+                synced.tables_absent.push(table.target().to_owned());
                 continue 'tables;
             }
             let transform = ctx.step("transform-data").retry(backoff()).timeout(minutes(2));
@@ -98,7 +98,7 @@ async fn sync_databases(ctx: Context<SyncRequested>, services: Services) -> Resu
         }
 
         ctx.step("record-sync").retry(backoff()).run(|| mirror.record(&counted)).await?;
-        synced.tables.push(counted);
+        synced.add(counted);
     }
 
     let text = synced.text();

@@ -16,11 +16,14 @@ const NAMED: usize = 3;
 /// What a sync did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Synced {
+    /// The counts of all tables together.
+    #[serde(flatten)]
+    pub counts: Counts,
     /// The tables, in the order in which they were mirrored.
     pub tables: Vec<TableSynced>,
     /// Tables that Neon does not have, and need not have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub absent: Vec<String>,
+    pub tables_absent: Vec<String>,
 }
 
 /// What a sync did with a table.
@@ -87,11 +90,20 @@ impl TableSynced {
 }
 
 impl Synced {
+    pub(crate) fn add(&mut self, table: TableSynced) {
+        let (all, one) = (&mut self.counts, table.counts);
+        all.read += one.read;
+        all.changed += one.changed;
+        all.unchanged += one.unchanged;
+        all.removed += one.removed;
+        all.refused += one.refused;
+        self.tables.push(table);
+    }
+
     /// What Slack is told: which tables, how many rows, and where to look for those that were refused.
     pub fn text(&self) -> String {
-        let refused = self.tables.iter().any(|table| table.counts.refused > 0);
         let mut text = String::from("Database sync complete");
-        text.push_str(if refused { ", except for some rows" } else { "" });
+        text.push_str(if self.counts.refused > 0 { ", except for some rows" } else { "" });
         for TableSynced { table, counts, refusals } in &self.tables {
             let Counts { read, changed, unchanged, removed, refused } = counts;
             let _ = write!(

@@ -42,7 +42,11 @@ fn all_rows_arrive_in_batches_of_a_hundred_and_slack_is_told() {
     let output = simulation.output(&run);
     assert_eq!(counts(&output, 0), [250, 250, 0, 0, 0]);
     assert_eq!(counts(&output, 1), [40, 40, 0, 0, 0]);
-    assert_eq!(output["absent"].as_array().unwrap().len(), 6);
+    assert_eq!(output["tables_absent"].as_array().unwrap().len(), 6);
+    assert_eq!(
+        (&output["read"], &output["changed"], &output["refused"]),
+        (&json!(290), &json!(290), &json!(0))
+    );
     let sizes: Vec<_> = sandbox.convex().batches("contractors").iter().map(Vec::len).collect();
     assert_eq!((sizes, sandbox.convex().rows("projects").len()), (vec![100, 100, 50], 40));
     assert_eq!(
