@@ -66,6 +66,7 @@ async fn sync_databases(ctx: Context<SyncRequested>, services: Services) -> Resu
         loop {
             let fetch = ctx.step("fetch-neon-data").retry(patiently()).timeout(minutes(2));
             let page = fetch.run(|| mirror.fetch(after)).await?;
+            mirror.expect(&page)?;
             if page.absent {
                 synced.tables_absent.push(table.target().to_owned());
                 continue 'tables;

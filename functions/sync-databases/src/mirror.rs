@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use durable::Result;
+use durable::{Error, Result};
 use fibreflow::{
     convex::{Convex, ROWS},
     mirror::{Document, Refusal, Row, Table},
@@ -36,6 +36,7 @@ enum Hand {
 /// A page that was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Fetched {
+    table: String,
     span: Span,
     pub(crate) rows: u64,
     pub(crate) more: bool,
@@ -87,6 +88,7 @@ impl<'a> Mirror<'a> {
         let page = self.neon.page(self.table, &open).await?;
         let span = Span { through: page.rows.last().map(|row| row.key.clone()), ..open };
         let fetched = Fetched {
+            table: self.table.name.clone(),
             span: span.clone(),
             rows: count(page.rows.len()),
             more: page.more,
@@ -94,6 +96,18 @@ impl<'a> Mirror<'a> {
         };
         self.put(Hand::Read(span, page.rows));
         Ok(fetched)
+    }
+
+    /// That a page, which may have been recorded long ago, is of this table: the list of tables may have changed since.
+    pub(crate) fn expect(&self, page: &Fetched) -> Result<()> {
+        if page.table == self.table.name {
+            return Ok(());
+        }
+        Err(Error::fatal(format!(
+            "the list of tables was changed while this sync was under way (it had come to {}, which is {} now): the next \
+             sync goes by the new list",
+            page.table, self.table.name
+        )))
     }
 
     /// Finds what differs from what Convex has.
@@ -219,4 +233,29 @@ fn spans<T>(batches: &[(Span, Vec<T>)]) -> Vec<Batch> {
 
 fn count(rows: usize) -> u64 {
     u64::try_from(rows).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use fibreflow::{
+        mirror::Tables,
+        sandbox::{Sandbox, Scene},
+    };
+
+    use super::*;
+
+    /// A record says which keys it was about: of which table must not be left to the order of a list.
+    #[test]
+    fn a_page_of_another_table_is_not_taken_for_one_of_this() {
+        let simulation = durable::testing::Simulation::default();
+        let sandbox = Sandbox::open(Scene::new(simulation.clock())).unwrap();
+        let made = sandbox.settings().make(|settings| Some((settings.neon()?, settings.convex()?)));
+        let (neon, convex) = made.unwrap();
+        let tables = Tables::read(None).unwrap().tables;
+        let mirrors = [0, 1].map(|table| Mirror::new(&*neon, &convex, &tables[table]));
+        let page = futures::executor::block_on(mirrors[0].fetch(None)).unwrap();
+        mirrors[0].expect(&page).unwrap();
+        let error = mirrors[1].expect(&page).unwrap_err();
+        assert!(error.message().contains("it had come to contractors, which is projects now"), "{error}");
+    }
 }
