@@ -28,7 +28,9 @@ fn samples() -> BTreeMap<String, Value> {
 fn definitions() -> [Definition; 4] {
     [
         build_agent::workflow().definition().clone(),
-        sync_databases::workflow().definition().clone(),
+        sync_databases::workflow(&fibreflow::mirror::Tables::from_setting(None).unwrap())
+            .definition()
+            .clone(),
         send_whatsapp::workflow().definition().clone(),
         evaluate_foto::workflow().definition().clone(),
     ]
@@ -96,7 +98,9 @@ fn schedules_and_wake_ups_are_messages_of_ours() {
     let samples = samples();
     let schedule = &samples["sync-databases/schedule"];
     assert_eq!((&schedule["durable"], &schedule["workflow"]), (&json!("schedule"), &json!("sync-databases")));
-    let sync = sync_databases::workflow().definition().clone();
+    let sync = sync_databases::workflow(&fibreflow::mirror::Tables::from_setting(None).unwrap())
+        .definition()
+        .clone();
     assert!(sync.schedule.is_some() && sync.check(&json!({})).is_ok());
     let at = schedule["time"].as_str().unwrap();
     assert!(at.ends_with("T06:00:00Z"), "{at}: one of the schedule's times");

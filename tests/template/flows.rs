@@ -17,7 +17,9 @@ pub(crate) struct Flow<'a> {
 pub(crate) fn flows(template: &Template) -> Vec<Flow<'_>> {
     let definitions = [
         build_agent::workflow().definition().clone(),
-        sync_databases::workflow().definition().clone(),
+        sync_databases::workflow(&fibreflow::mirror::Tables::from_setting(None).unwrap())
+            .definition()
+            .clone(),
         send_whatsapp::workflow().definition().clone(),
         evaluate_foto::workflow().definition().clone(),
     ];

@@ -28,7 +28,10 @@ fn asked<T>(services: impl FnOnce(Settings<'_>) -> Result<T>) -> BTreeSet<String
     let asked = RefCell::new(BTreeSet::new());
     let lookup = |name: &str| {
         asked.borrow_mut().insert(name.to_owned());
-        Some(match name {
+        // What has a form of its own is left at what it is without the setting.
+        let has_form =
+            ["FOTO_", "SYNC_", "VLM_OUTAGE_", "VLM_PHOTOS_"].iter().any(|part| name.starts_with(part));
+        (!has_form).then(|| match name {
             "NEON_DATABASE_URL" => {
                 "postgresql://user:password@neon.example/fibreflow?sslmode=require".to_owned()
             }

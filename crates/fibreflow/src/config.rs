@@ -10,6 +10,7 @@ use crate::{
     convex::Convex,
     harness::Harness,
     http::{Endpoint, Http},
+    mirror::Tables,
     neon::{Neon, Postgres},
     photos::Photos,
     slack::Slack,
@@ -81,6 +82,12 @@ impl<'a> Settings<'a> {
     pub fn convex(&mut self) -> Option<Convex> {
         let (endpoint, key) = (self.endpoint("CONVEX_URL"), self.required("CONVEX_DEPLOY_KEY"));
         self.secret(endpoint?, "authorization", &format!("Convex {}", key?)).map(Convex::new)
+    }
+
+    /// `SYNC_TABLES`: a file that lists what is mirrored, or the list itself, in JSON; without it, FibreFlow's own tables.
+    pub fn tables(&mut self) -> Option<Tables> {
+        let tables = Tables::from_setting(self.optional("SYNC_TABLES").as_deref());
+        self.good(tables)
     }
 
     /// `SLACK_WEBHOOK_URL`.

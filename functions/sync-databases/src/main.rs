@@ -7,5 +7,9 @@ use sync_databases::{Services, workflow};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> durable::Result<()> {
-    durable_aws::serve(async || Ok(workflow().with(Services::from_settings(Settings::from_env()?)?))).await
+    durable_aws::serve(async || {
+        let services = Services::from_settings(Settings::from_env()?)?;
+        Ok(workflow(&services.tables.clone()).with(services))
+    })
+    .await
 }
