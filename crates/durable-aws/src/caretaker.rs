@@ -3,7 +3,10 @@
 //! A pass makes a bounded number of requests. What it does not reach, the next one does: the index `due` has the longest
 //! overdue first.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, WriteRequest};
 use durable::{Result, RunId, Wakeups, after, minutes};
@@ -16,6 +19,7 @@ use crate::{
     failure::failed,
     head::{Head, head_key},
     items::{Change, Item, Key, ms, number, required, s, text, time},
+    metrics,
     runs::{self, DUE, SHARDS},
     table::{Outcome, Range},
 };
@@ -99,6 +103,9 @@ impl Aws {
         let due = self.due("line", before(now, LINE), LINES).await?;
         let keys = due.iter().map(|item| Ok(Key::new(required(item, "pk")?, "head")));
         let heads = self.fetch(&keys.collect::<Result<Vec<_>>>()?).await?;
+        for (workflow, (held, waiting)) in lines_by_workflow(&heads) {
+            metrics::lines(workflow, held, waiting, now);
+        }
         for (partition, item) in &heads {
             let key = partition.trim_start_matches("line#");
             let limit = number(item, "slots").and_then(|limit| limit.try_into().ok()).unwrap_or(1);
@@ -224,4 +231,16 @@ fn run_of(item: &Item) -> Result<RunId> {
 /// An attribute as it was seen, for the condition that it still is so.
 fn seen(item: &Item, name: &str) -> AttributeValue {
     item.get(name).cloned().unwrap_or_else(|| s(text(item, name).unwrap_or_default()))
+}
+/// How many slots are held and how many runs wait for one, by workflow: what comes before a key's first colon.
+fn lines_by_workflow(heads: &HashMap<String, Item>) -> BTreeMap<&str, (u64, u64)> {
+    let mut lines = BTreeMap::new();
+    for (partition, item) in heads {
+        let (key, head) = (partition.trim_start_matches("line#"), Head::of(item));
+        let workflow = key.split(':').next().unwrap_or(key);
+        let line: &mut (u64, u64) = lines.entry(workflow).or_default();
+        line.0 += head.held.len() as u64;
+        line.1 += (head.tickets - head.gone).unsigned_abs();
+    }
+    lines
 }

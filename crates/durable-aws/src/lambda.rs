@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tracing::Instrument;
 use tracing_subscriber::EnvFilter;
 
-use crate::{Aws, Clients, Metrics, Settings, SystemClock, message};
+use crate::{Aws, Clients, Settings, SystemClock, message, metrics::Telemetry};
 
 /// A step that starts must have this long before the work is cut off, and a suspension takes some time as well.
 const MARGIN: Duration = seconds(3);
@@ -71,6 +71,7 @@ enum Backend {
 pub struct Function {
     pub(crate) runnable: Runnable,
     backend: Backend,
+    telemetry: Arc<Telemetry>,
 }
 
 impl Function {
@@ -79,7 +80,7 @@ impl Function {
         if crate::local::is_wanted() {
             let runnable = make().await?;
             let local = crate::local::Local::from_env(&runnable)?;
-            return Ok(Self { runnable, backend: Backend::Local(local) });
+            return Ok(Self { runnable, backend: Backend::Local(local), telemetry: Arc::default() });
         }
         // Both, before either fails: one error names all that is missing.
         match (Settings::from_env(), make().await) {
@@ -95,7 +96,7 @@ impl Function {
 
     /// A workflow whose runs are kept on AWS.
     pub fn on_aws(runnable: Runnable, aws: Arc<Aws>) -> Self {
-        Self { runnable, backend: Backend::Aws(aws) }
+        Self { runnable, backend: Backend::Aws(aws), telemetry: Arc::new(Telemetry::from_env()) }
     }
 
     /// Carries out one invocation that Lambda ends at `deadline`, and answers what Lambda is to be told: of a batch, which
@@ -146,7 +147,7 @@ impl Function {
         delivery: Delivery,
         deadline: Timestamp,
     ) -> Result<Disposition> {
-        let ports: Ports = aws.ports(Some(Arc::new(Metrics)));
+        let ports: Ports = aws.ports(Some(self.telemetry.clone()));
         let early = |margin| deadline.checked_sub(margin).unwrap_or(deadline);
         let settings = durable::Settings {
             lease: until(SystemClock.now(), deadline) + AFTERWARDS,

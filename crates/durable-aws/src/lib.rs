@@ -5,7 +5,7 @@
 //!   control; `wakeups`, `bus`, `blobs`.
 //! - [`serve`]: the Lambda entry.
 //! - [`sweep`]: what the caretaker does every minute.
-//! - [`Metrics`]: CloudWatch's embedded metric format, on standard output.
+//! - [`Metrics`]: CloudWatch's embedded metric format, on standard output. [`Traces`]: X-Ray, a trace a run.
 //!
 //! # The table
 //!
@@ -45,6 +45,7 @@ mod runs;
 mod settings;
 mod slots;
 mod table;
+mod traces;
 mod wakeups;
 
 pub use aws::Aws;
@@ -54,3 +55,4 @@ pub use clock::{SystemClock, SystemRandom};
 pub use lambda::{Function, serve};
 pub use metrics::Metrics;
 pub use settings::{Queue, Settings};
+pub use traces::Traces;

@@ -6,7 +6,7 @@ use durable::{Clock, Happening, Observer, Outcome, Run, StepState, until};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::SystemClock;
+use crate::{SystemClock, Traces};
 
 const NAMESPACE: &str = "Durable";
 
@@ -23,6 +23,34 @@ impl Observer for Metrics {
             let _ = writeln!(std::io::stdout().lock(), "{}", embedded(run, &measured, now));
         }
     }
+}
+
+/// Tells CloudWatch and X-Ray.
+#[derive(Debug, Default)]
+pub(crate) struct Telemetry {
+    traces: Option<Traces>,
+}
+
+impl Telemetry {
+    pub(crate) fn from_env() -> Self {
+        Self { traces: Traces::from_env() }
+    }
+}
+
+impl Observer for Telemetry {
+    fn observe(&self, run: &Run, happened: &Happening<'_>) {
+        Metrics.observe(run, happened);
+        if let Some(traces) = &self.traces {
+            traces.observe(run, happened);
+        }
+    }
+}
+
+/// Tells how many slots of a workflow's keys were held, and how many runs stood in their lines, when the caretaker looked.
+pub(crate) fn lines(workflow: &str, held: u64, waiting: u64, now: Timestamp) {
+    let measured = [("SlotsHeld", "Count", held), ("LineLength", "Count", waiting)];
+    // A metric that cannot be written must not end a sweep.
+    let _ = writeln!(std::io::stdout().lock(), "{}", line(workflow, &measured, now));
 }
 
 /// A metric's name, unit and value.
@@ -68,16 +96,22 @@ fn millis(from: Timestamp, to: Timestamp) -> u64 {
     u64::try_from(until(from, to).as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The line: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>.
+/// The line of a run.
 fn embedded(run: &Run, measured: &[Measure], now: Timestamp) -> Value {
+    let mut line = line(&run.workflow, measured, now);
+    line["run"] = json!(run.id);
+    line
+}
+
+/// The line: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>.
+fn line(workflow: &str, measured: &[Measure], now: Timestamp) -> Value {
     let names: Vec<_> = measured.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
     let mut line = json!({
         "_aws": {
             "Timestamp": now.as_millisecond(),
             "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": [["workflow"]], "Metrics": names}],
         },
-        "workflow": run.workflow,
-        "run": run.id,
+        "workflow": workflow,
     });
     for (name, _, value) in measured {
         line[*name] = (*value).into();
