@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use durable::{Definition, hours, minutes, seconds};
 use serde_json::{Value, json};
-use system_tests::{Template, file};
+use system_tests::{Template, definitions, file};
 
 /// A workflow and its resources: those of `build-agent` begin with `BuildAgent`.
 pub(crate) struct Flow<'a> {
@@ -15,15 +15,8 @@ pub(crate) struct Flow<'a> {
 
 /// All workflows, in the template's order.
 pub(crate) fn flows(template: &Template) -> Vec<Flow<'_>> {
-    let definitions = [
-        build_agent::workflow().definition().clone(),
-        sync_databases::workflow(&fibreflow::mirror::Tables::from_setting(None).unwrap())
-            .definition()
-            .clone(),
-        send_whatsapp::workflow().definition().clone(),
-        evaluate_foto::workflow().definition().clone(),
-    ];
-    let mut flows: Vec<_> = definitions
+    let mut flows: Vec<_> = definitions()
+        .unwrap()
         .map(|definition| Flow { logical: Flow::logical_name(&definition.name), definition, template })
         .into();
     let order: Vec<_> = template.section("Resources").map(|(name, _)| name).collect();
