@@ -67,6 +67,15 @@ pub enum Answer {
     Failed(Error),
     /// It is still at work.
     Alive,
+    /// Not from whoever has the work: the event that the step [waits for](crate::waits) has come.
+    Received(Payload),
+}
+
+impl Answer {
+    /// The kind of step that is answered like this.
+    fn kind(&self) -> StepKind {
+        if matches!(self, Self::Received(_)) { StepKind::WaitForEvent } else { StepKind::Callback }
+    }
 }
 
 /// What an answer does to the record of its step.
@@ -95,16 +104,18 @@ pub enum Settled {
 ///
 /// An answer may come before the run has recorded that it waits: then it is the step's first record.
 pub fn settle(record: Option<&Checkpoint>, token: &Token, answer: &Answer, now: Timestamp) -> Verdict {
-    let (begun, kind) = record.map_or((0, StepKind::Callback), |record| (record.attempts, record.kind));
+    let (begun, kind) = record.map_or((0, answer.kind()), |record| (record.attempts, record.kind));
     let state = record.map(|record| &record.state);
     let is_final = state.is_some_and(StepState::is_final);
-    if is_final || kind != StepKind::Callback || begun > token.attempt || begun + 1 < token.attempt {
+    if is_final || kind != answer.kind() || begun > token.attempt || begun + 1 < token.attempt {
         return Verdict::Late;
     }
     let answered = begun == token.attempt && matches!(state, Some(StepState::Refused { .. }));
     let given_up = begun == token.attempt && matches!(state, Some(StepState::Retrying { .. }));
     let state = match (answer, state) {
-        (Answer::Done(output), _) if !answered => StepState::Completed { output: output.clone() },
+        (Answer::Done(output) | Answer::Received(output), _) if !answered => {
+            StepState::Completed { output: output.clone() }
+        }
         (Answer::Failed(error), _) if !answered && !given_up => StepState::Refused { error: error.clone() },
         (Answer::Alive, Some(StepState::Listening { until, silence: Some(silence), .. })) => {
             let alive_until = Some(after(now, *silence));
@@ -118,7 +129,6 @@ pub fn settle(record: Option<&Checkpoint>, token: &Token, answer: &Answer, now: 
     let (step, attempts) = (token.step.clone(), token.attempt);
     let attempt_at = record.and_then(|record| record.attempt_at);
     let failures = record.map(|record| record.failures.clone()).unwrap_or_default();
-    let kind = StepKind::Callback;
     let record = Checkpoint { step, kind, state, attempts, started_at, at: now, attempt_at, failures };
     Verdict::Record(Box::new(record), wakes)
 }

@@ -7,7 +7,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     Checkpoint, Envelope, Error, Event, Result, Retry, RunId, StepId, StepKind, StepState, WaitingFor,
-    Window, after, attempt::Attempt, listen::Callback, payload::from_value, turn::Turn, until,
+    Window, after, attempt::Attempt, listen::Callback, payload::from_value, receive::Receive, turn::Turn,
+    until,
 };
 
 /// A run, as its workflow sees it: the event, and the ways to do what must last.
@@ -63,6 +64,25 @@ impl<E> Context<E> {
     /// with that token. See [`callback`](crate::callback).
     pub fn callback(&self, name: impl Into<Cow<'static, str>>) -> Callback<'_> {
         Callback::new(&self.turn, name.into())
+    }
+
+    /// A step that waits for an event that somebody sends: an approval, the end of an import. See
+    /// [`receive`](Receive::receive).
+    ///
+    /// ```
+    /// # use durable::{Context, Result, hours};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Approved { agent_name: String, by: String }
+    /// # impl durable::Event for Approved { const NAME: &'static str = "agent/build.approved"; }
+    /// # async fn deploy(ctx: Context<Approved>, agent_name: String) -> Result<()> {
+    /// let approval = ctx.wait_for_event::<Approved>("approval").matching("agent_name", &agent_name).timeout(hours(48));
+    /// let Some(approval) = approval.receive().await? else { return Ok(()) };
+    /// # let _ = approval.by; Ok(()) }
+    /// ```
+    pub fn wait_for_event<T: Event + DeserializeOwned>(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+    ) -> Receive<'_, T> {
+        Receive::new(&self.turn, name.into())
     }
 
     /// Waits. The run takes no memory and no process meanwhile; it holds its concurrency slot.

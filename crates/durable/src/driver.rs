@@ -19,7 +19,7 @@ use crate::{
     clock::{minutes, seconds},
     guard,
     turn::{Stop, Turn},
-    until,
+    until, waits,
 };
 
 /// The clocks of two machines differ by less.
@@ -149,6 +149,10 @@ impl Invocation<'_> {
             return self.finish(&turn(&run, Vec::new()), Outcome::Failed(error)).await;
         }
         if run.started_at.is_none() {
+            if self.is_superseded(&run).await? {
+                waits::supersede(self.ports, &run.id).await?;
+                return Ok(Disposition::Done);
+            }
             if let Some(wait) = self.admit(&run).await? {
                 return self.suspend(&turn(&run, Vec::new()), Status::Queued, vec![wait], run.failures).await;
             }
@@ -180,6 +184,16 @@ impl Invocation<'_> {
                 },
             }
         }
+    }
+
+    /// Makes it known which events end the run, before anything of it happens. Answers whether one was there first.
+    async fn is_superseded(&self, run: &Run) -> Result<bool> {
+        for wait in self.runnable.definition().cancelling(run) {
+            if self.ports.waits.wait_for(&wait).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Passes flow control, or answers what the run must wait for. The slot comes first, so that a start the throttle

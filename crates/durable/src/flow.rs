@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{Result, Window, payload::from_value};
+use crate::{Result, Run, Wait, Window, payload::from_value, waits};
 
 /// At most so many runs of a workflow at once, in all or for each value of a key.
 ///
@@ -114,6 +114,68 @@ impl ThrottleLimit {
     /// In any time span of this length.
     pub fn per(self, period: Duration) -> Throttle {
         Throttle { windows: vec![Window { limit: self.0, period }], key: Key::default() }
+    }
+}
+
+/// Which events end a run that has not ended: those of a name, sent after the one that started the run, that have the same
+/// values as it at some places.
+///
+/// With the event that starts the workflow, a newer request supersedes an older one:
+///
+/// ```
+/// use durable::CancelOn;
+///
+/// let superseded = CancelOn::event("foto/evaluation.requested").matching("dr_number");
+/// # let _ = superseded;
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CancelOn {
+    event: String,
+    matching: Vec<(String, String)>,
+}
+
+impl CancelOn {
+    /// Events of this name.
+    pub fn event(name: impl Into<String>) -> Self {
+        Self { event: name.into(), matching: Vec::new() }
+    }
+
+    /// Only those whose data has, at a place (a field's name, or several with dots between them), the value that the run's
+    /// own event has there. A run whose event has nothing there is not ended.
+    #[must_use]
+    pub fn matching(self, place: impl Into<String>) -> Self {
+        let place = place.into();
+        self.matching_own(place.clone(), place)
+    }
+
+    /// As [`matching`](Self::matching), where the run's own event has the value at another place.
+    #[must_use]
+    pub fn matching_own(mut self, place: impl Into<String>, own_place: impl Into<String>) -> Self {
+        self.matching.push((place.into(), own_place.into()));
+        self
+    }
+
+    /// The name of the events.
+    pub fn event_name(&self) -> &str {
+        &self.event
+    }
+
+    pub(crate) fn wait(&self, run: &Run) -> Option<Wait> {
+        let own = |(place, own_place): &(String, String)| {
+            let value = waits::at(&run.event.data, own_place).filter(|value| !value.is_null())?;
+            Some((place.clone(), value.clone()))
+        };
+        // A run that was started again is not ended by what ended, or followed, the first.
+        let since = if run.rerun_of.is_some() { run.created_at } else { run.event.sent_at };
+        Some(Wait {
+            run: run.id.clone(),
+            step: None,
+            event: self.event.clone(),
+            matching: self.matching.iter().map(own).collect::<Option<_>>()?,
+            since,
+            seen: vec![run.event.id.clone()],
+            until: None,
+        })
     }
 }
 

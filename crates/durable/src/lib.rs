@@ -6,8 +6,8 @@
 //! crates implement.
 //!
 //! - `workflow`, `context`, `flow`, `retry`, `error`, `event`: what authors use.
-//! - `driver`, `turn`, `attempt`, `listen`: one invocation of a run, from message to suspension or end.
-//! - `step`, `callback`, `line`, `throttle`, `retry`, `guard`: the decisions, as plain functions of records and time.
+//! - `driver`, `turn`, `attempt`, `listen`, `receive`: one invocation of a run, from message to suspension or end.
+//! - `step`, `callback`, `waits`, `line`, `throttle`, `retry`, `guard`: the decisions, as plain functions of records and time.
 //! - `ports`, `run`, `payload`, `views`: what backends store and what is shown of it.
 //! - `desk`, `actions`, `inspect`, `history`, `statistics`, `rerun`: what people see and steer.
 //! - [`testing`]: a simulated backend with a virtual clock, crash injection, and the suite that holds backends to the ports.
@@ -30,6 +30,7 @@ mod listen;
 mod paging;
 mod payload;
 mod ports;
+mod receive;
 mod rerun;
 mod retry;
 mod run;
@@ -42,6 +43,7 @@ pub mod testing;
 pub mod throttle;
 mod turn;
 mod views;
+pub mod waits;
 mod workflow;
 
 pub use actions::{ActionError, Bulk, BulkAction, BulkFailure, BulkResult};
@@ -54,7 +56,7 @@ pub use desk::{
 pub use driver::{Delivery, Disposition, cancel, drive};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Envelope, Event, MAX_EVENT_BYTES};
-pub use flow::{Concurrency, Throttle, ThrottleLimit};
+pub use flow::{CancelOn, Concurrency, Throttle, ThrottleLimit};
 pub use history::{Action, ActionResult, AuditEntry, AuditFilter, EventFilter, RunFilter, bare_key};
 pub use inspect::{
     DeadLetter, DeadLetters, Health, History, Keys, LedgerSummary, Line, LineSummary, OldestRun, Pause,
@@ -65,8 +67,10 @@ pub use listen::Callback;
 pub use paging::{Cursor, LARGEST_PAGE, Page, PageRequest};
 pub use payload::{INLINE_BYTES, Payload};
 pub use ports::{
-    Begin, Blobs, Bus, Filter, Gate, Happening, Journal, Lease, Observer, Ports, Suspended, Wakeups, Written,
+    Begin, Blobs, Bus, Filter, Gate, Happening, Journal, Lease, Observer, Ports, Suspended, Waits, Wakeups,
+    Written,
 };
+pub use receive::Receive;
 pub use rerun::{CannotRerun, Rerun, event_again, records_kept, records_taken_over, run_again};
 pub use retry::{Next, Retry};
 pub use run::{Outcome, Run, RunId, Status, Suspension, WaitingFor};
@@ -76,4 +80,5 @@ pub use statistics::{Buckets, Counts, Hour, Tally, WorkflowStatistics, hour_of};
 pub use step::{Checkpoint, FINAL, FailedAttempt, StepId, StepKind, StepState};
 pub use throttle::{Admission, Window};
 pub use views::{RunDetail, RunSummary, StepView};
+pub use waits::{Shape, Wait};
 pub use workflow::{Definition, Runnable, Workflow};

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use crate::{
     Admission, Checkpoint, Clock, Envelope, Outcome, Random, Result, Run, RunId, Slot, Status, StepId,
-    Suspension, Window,
+    Suspension, Wait, Window,
     callback::{Answer, Settled, Token},
 };
 
@@ -156,6 +156,20 @@ pub trait Bus: fmt::Debug + Send + Sync {
     async fn publish(&self, events: &[Envelope]) -> Result<()>;
 }
 
+/// Who waits for which event; see [`waits`](crate::waits).
+#[async_trait]
+pub trait Waits: fmt::Debug + Send + Sync {
+    /// Makes a wait durable, for as long as it lasts, and answers the first event in the history that it accepts already.
+    /// Replaces the wait of this run and step, if there is one.
+    async fn wait_for(&self, wait: &Wait) -> Result<Option<Envelope>>;
+
+    /// Ends a wait before its time.
+    async fn no_longer(&self, wait: &Wait) -> Result<()>;
+
+    /// The waits that may [accept](Wait::accepts) this event. Those of runs that have ended may be among them.
+    async fn waiting_for(&self, event: &Envelope) -> Result<Vec<Wait>>;
+}
+
 /// Large values.
 #[async_trait]
 pub trait Blobs: fmt::Debug + Send + Sync {
@@ -195,6 +209,7 @@ pub struct Ports {
     pub gate: Arc<dyn Gate>,
     pub wakeups: Arc<dyn Wakeups>,
     pub bus: Arc<dyn Bus>,
+    pub waits: Arc<dyn Waits>,
     pub blobs: Arc<dyn Blobs>,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,

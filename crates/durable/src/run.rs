@@ -125,6 +125,15 @@ pub enum WaitingFor {
         /// Until when, unless a sign of life comes.
         until: Timestamp,
     },
+    /// An event.
+    Event {
+        /// The step that waits for it.
+        step: StepId,
+        /// The event's name.
+        event: String,
+        /// Until when.
+        until: Timestamp,
+    },
     /// A slot of a concurrency key.
     Slot {
         /// The key.
@@ -153,6 +162,7 @@ impl WaitingFor {
             | Self::StepRetry { until, .. }
             | Self::Retry { until, .. }
             | Self::Callback { until, .. }
+            | Self::Event { until, .. }
             | Self::Throttle { until, .. } => Some(*until),
             Self::Slot { .. } | Self::Paused | Self::Handover => None,
         }
@@ -170,6 +180,7 @@ impl fmt::Display for WaitingFor {
                 write!(f, "the workflow again at {until}, after {attempts} failed: {error}")
             }
             Self::Callback { step, until } => write!(f, "an answer to {step} until {until}"),
+            Self::Event { event, until, .. } => write!(f, "the event {event} until {until}"),
             Self::Slot { key, position } => write!(f, "a slot of {key}, place {position} in line"),
             Self::Throttle { key, until } => write!(f, "the throttle of {key} until {until}"),
             Self::Paused => f.write_str("the end of its workflow's pause"),

@@ -36,6 +36,8 @@ pub enum StepKind {
     SendEvent,
     /// Work handed to somebody outside, who answers.
     Callback,
+    /// A wait for an event.
+    WaitForEvent,
 }
 
 impl StepKind {
@@ -46,6 +48,7 @@ impl StepKind {
             Self::Sleep => "sleep",
             Self::SendEvent => "send_event",
             Self::Callback => "callback",
+            Self::WaitForEvent => "wait_for_event",
         }
     }
 }
@@ -68,7 +71,7 @@ pub enum StepState {
         /// When it ends.
         until: Timestamp,
     },
-    /// Work was handed to somebody outside, and no answer has come.
+    /// Work was handed to somebody outside, and no answer has come; or an event is waited for.
     Listening {
         /// Until when an answer is waited for.
         until: Timestamp,

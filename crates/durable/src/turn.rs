@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
-    Checkpoint, Definition, Error, Happening, Lease, Payload, Ports, Result, Run, Settings, StepId, StepKind,
-    WaitingFor, Written, step::check_kind,
+    Checkpoint, Definition, Envelope, Error, Happening, Lease, Payload, Ports, Result, Run, Settings, StepId,
+    StepKind, StepState, WaitingFor, Written, step::check_kind,
 };
 
 /// Shared by the driver and all steps of one invocation.
@@ -135,6 +135,23 @@ impl Turn {
         // A fresh invocation has all the time there is: waiting for another one would not end.
         let Some(deadline) = self.deadline.filter(|_| self.state().progressed) else { return true };
         crate::after(self.now(), needed) <= deadline
+    }
+
+    /// The events that no wait for one of this name goes on with: the one that started the run, and those that earlier
+    /// steps of it went on with.
+    pub(crate) fn received(&self, event: &str) -> Vec<String> {
+        let state = self.state();
+        let taken = state.records.values().filter(|record| record.kind == StepKind::WaitForEvent);
+        let taken = taken.filter_map(|record| match &record.state {
+            StepState::Completed { output: Payload::Json(json) } => {
+                serde_json::from_str::<Envelope>(json).ok()
+            }
+            _ => None,
+        });
+        let mut seen: Vec<_> = taken.filter(|taken| taken.name == event).map(|taken| taken.id).collect();
+        seen.sort_unstable();
+        seen.insert(0, self.run.event.id.clone());
+        seen
     }
 
     /// When the use of a name that the workflow has reached last began.

@@ -8,7 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
-    Concurrency, Context, Envelope, Error, Payload, Result, Retry, Run, Schedule, Throttle,
+    CancelOn, Concurrency, Context, Envelope, Error, Payload, Result, Retry, Run, Schedule, Throttle, Wait,
     clock::{minutes, seconds},
     payload::{from_value, to_json},
     turn::Turn,
@@ -61,6 +61,8 @@ pub struct Definition {
     pub concurrency: Option<Concurrency>,
     /// How many starts in which time.
     pub throttles: Vec<Throttle>,
+    /// Which events end a run that has not ended.
+    pub cancel_on: Vec<CancelOn>,
     check: Check,
 }
 
@@ -87,6 +89,11 @@ impl Definition {
             return concurrency.key_of(&self.name, data).ok();
         }
         self.throttles.first()?.key_of(&self.name, data).ok()
+    }
+
+    /// The events that end a run.
+    pub(crate) fn cancelling(&self, run: &Run) -> Vec<Wait> {
+        self.cancel_on.iter().filter_map(|cancel_on| cancel_on.wait(run)).collect()
     }
 
     /// Whether events of this name start a run.
@@ -129,6 +136,7 @@ impl<S: Clone + Send + Sync + 'static> Workflow<S> {
                 retry: Retry::never(),
                 concurrency: None,
                 throttles: Vec::new(),
+                cancel_on: Vec::new(),
                 check: |data| from_value::<E>(data).map(drop),
             },
             function: Arc::new(function),
@@ -175,6 +183,13 @@ impl<S: Clone + Send + Sync + 'static> Workflow<S> {
     #[must_use]
     pub fn throttle(mut self, throttle: Throttle) -> Self {
         self.definition.throttles.push(throttle);
+        self
+    }
+
+    /// Ends a run that has not ended when a later event of this name comes. May be said several times.
+    #[must_use]
+    pub fn cancel_on(mut self, cancel_on: CancelOn) -> Self {
+        self.definition.cancel_on.push(cancel_on);
         self
     }
 

@@ -1,7 +1,7 @@
 //! All ports in memory. Each operation is atomic, counted, audited, and can be the one an invocation is cut off at.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     future::pending,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     Admission, AuditEntry, Begin, Blobs, Buckets, Bus, Checkpoint, Counts, DeadLetter, Envelope, Error,
     Filter, Gate, Journal, Lease, Outcome, Pause, Ports, Result, Run, RunId, Slot, Status, Suspended,
-    Suspension, Tally, Wakeups, Window, Written,
+    Suspension, Tally, Wait, Waits, Wakeups, Window, Written,
     callback::{self, Answer, Settled, Token, Verdict},
     line, throttle,
 };
@@ -40,6 +40,7 @@ pub(super) struct State {
     pub(super) published: Vec<Envelope>,
     pub(super) wakeups: Vec<(String, RunId, Timestamp)>,
     pub(super) history: Vec<Envelope>,
+    pub(super) waits: Vec<Wait>,
     pub(super) audit: Audit,
     /// The audit trail of people, by time and id.
     pub(super) deeds: BTreeMap<(i64, String), AuditEntry>,
@@ -74,6 +75,7 @@ impl World {
             gate: self.clone(),
             wakeups: self.clone(),
             bus: self.clone(),
+            waits: self.clone(),
             blobs: self.clone(),
             clock,
             random: Arc::new(random),
@@ -404,6 +406,41 @@ impl Bus for World {
         })
         .await
     }
+}
+
+#[async_trait]
+impl Waits for World {
+    async fn wait_for(&self, wait: &Wait) -> Result<Option<Envelope>> {
+        self.operate("wait_for", |state| {
+            state.waits.retain(|known| !is_of(known, wait));
+            state.waits.push(wait.clone());
+            let accepted = state.history.iter().filter(|event| wait.accepts(event));
+            Ok(accepted.min_by_key(|event| (event.sent_at, event.id.clone())).cloned())
+        })
+        .await
+    }
+
+    async fn no_longer(&self, wait: &Wait) -> Result<()> {
+        self.operate("no_longer", |state| {
+            state.waits.retain(|known| !is_of(known, wait));
+            Ok(())
+        })
+        .await
+    }
+
+    async fn waiting_for(&self, event: &Envelope) -> Result<Vec<Wait>> {
+        self.operate("waiting_for", |state| {
+            let shapes: BTreeSet<_> = state.waits.iter().map(Wait::shape).collect();
+            let keys: Vec<_> = shapes.iter().filter_map(|shape| shape.key_of(event)).collect();
+            Ok(state.waits.iter().filter(|wait| keys.contains(&wait.key())).cloned().collect())
+        })
+        .await
+    }
+}
+
+/// Whether two waits are of one run and step, for one event.
+fn is_of(known: &Wait, wait: &Wait) -> bool {
+    (&known.run, &known.step, &known.event) == (&wait.run, &wait.step, &wait.event)
 }
 
 #[async_trait]

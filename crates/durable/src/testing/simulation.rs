@@ -24,7 +24,7 @@ use crate::{
     Checkpoint, Clock, Delivery, Disposition, Envelope, Event, Payload, Ports, Result, Run, RunId, Runnable,
     Settings, after,
     callback::{self, Answer, Settled, Token},
-    cancel, drive, seconds, until,
+    cancel, drive, seconds, until, waits,
 };
 
 /// After this long, the message of an invocation that was cut off is delivered again. Longer than a lease.
@@ -55,8 +55,16 @@ type Action = Box<dyn FnOnce(&mut Simulation)>;
 #[derive(Clone)]
 struct Message {
     at: Timestamp,
-    workflow: usize,
-    delivery: Delivery,
+    work: Work,
+}
+
+/// What a message asks for.
+#[derive(Clone)]
+enum Work {
+    /// A workflow is to look at a run.
+    Drive(usize, Delivery),
+    /// Whoever waits for an event is to hear of it.
+    Arrive(Envelope),
 }
 
 struct Invocation {
@@ -307,20 +315,30 @@ impl Simulation {
             if let Some(index) =
                 self.runnables.iter().position(|runnable| runnable.definition().name == workflow)
             {
-                self.enqueue(Message { at, workflow: index, delivery: Delivery::Resume(run) });
+                self.enqueue(Message { at, work: Work::Drive(index, Delivery::Resume(run)) });
             }
         }
     }
 
     fn route(&mut self, event: &Envelope) -> Vec<RunId> {
+        // As long as nobody waits for anything, that is known, and costs the scenarios no operation.
+        if self.waits_for_events() {
+            self.enqueue(Message { at: self.now(), work: Work::Arrive(event.clone()) });
+        }
         let listens = |runnable: &Runnable| runnable.definition().events.contains(&event.name);
         let indices: Vec<_> =
             (0..self.runnables.len()).filter(|index| listens(&self.runnables[*index])).collect();
         indices.into_iter().map(|index| self.start(index, event)).collect()
     }
 
+    fn waits_for_events(&self) -> bool {
+        let cancels = |runnable: &Runnable| !runnable.definition().cancel_on.is_empty();
+        !self.world.state().waits.is_empty() || self.runnables.iter().any(cancels)
+    }
+
     fn start(&mut self, index: usize, event: &Envelope) -> RunId {
-        self.enqueue(Message { at: self.now(), workflow: index, delivery: Delivery::Start(event.clone()) });
+        let work = Work::Drive(index, Delivery::Start(event.clone()));
+        self.enqueue(Message { at: self.now(), work });
         RunId::of(&self.runnables[index].definition().name, &event.id)
     }
 
@@ -340,11 +358,18 @@ impl Simulation {
         due.sort_by_key(|message| message.at);
         let delivered = !due.is_empty();
         for message in due {
-            let (runnable, ports) = (self.runnables[message.workflow].clone(), self.ports.clone());
-            let (settings, delivery) = (self.settings.clone(), message.delivery.clone());
+            let (ports, settings) = (self.ports.clone(), self.settings.clone());
             let deadline = self.invocation_limit.map(|limit| after(now, limit));
-            let future =
-                Box::pin(async move { drive(&runnable, &ports, &settings, delivery, deadline).await });
+            let future: BoxFuture<'static, Result<Disposition>> = match message.work.clone() {
+                Work::Drive(index, delivery) => {
+                    let runnable = self.runnables[index].clone();
+                    Box::pin(async move { drive(&runnable, &ports, &settings, delivery, deadline).await })
+                }
+                Work::Arrive(event) => Box::pin(async move {
+                    waits::arrive(&ports, &event).await?;
+                    Ok(Disposition::Done)
+                }),
+            };
             self.invocations.push(Invocation {
                 message,
                 future,

@@ -4,6 +4,7 @@
 mod callbacks;
 mod conformance;
 mod crashes;
+mod events;
 mod flow;
 mod messages;
 mod replay;
