@@ -18,6 +18,7 @@ use crate::{
     Runnable, Settings, Slot, Status, Suspended, Suspension, WaitingFor, Written, after,
     clock::{minutes, seconds},
     guard,
+    singleton::{Claim, Claimant},
     turn::{Stop, Turn},
     until, waits,
 };
@@ -186,9 +187,25 @@ impl Invocation<'_> {
         }
     }
 
-    /// Makes it known which events end the run, before anything of it happens. Answers whether one was there first.
+    /// Before anything of the run happens: ends those that it supersedes, and makes it known which events end it. Answers
+    /// whether it is the one that must end.
     async fn is_superseded(&self, run: &Run) -> Result<bool> {
-        for wait in self.runnable.definition().cancelling(run) {
+        let definition = self.runnable.definition();
+        if let Some(singleton) = &definition.singleton {
+            let key = singleton.key_of(&definition.name, &run.event.data)?;
+            let claimant = Claimant { at: run.asked_for_at(), run: run.id.clone() };
+            match self.ports.gate.claim(&key, &claimant).await? {
+                Claim::Superseded => return Ok(true),
+                Claim::Newest { superseded } if superseded.is_empty() => {}
+                Claim::Newest { superseded } => {
+                    for older in &superseded {
+                        waits::supersede(self.ports, older).await?;
+                    }
+                    self.ports.gate.acknowledge(&key, &superseded).await?;
+                }
+            }
+        }
+        for wait in definition.cancelling(run) {
             if self.ports.waits.wait_for(&wait).await?.is_some() {
                 return Ok(true);
             }

@@ -117,6 +117,40 @@ impl ThrottleLimit {
     }
 }
 
+/// Of the runs of each value of a key, only the newest goes on: a run that starts cancels those that were asked for before
+/// it, whether they wait in line or are at work, and one that comes late is cancelled itself.
+///
+/// ```
+/// # #[derive(serde::Deserialize)] struct EvaluationRequested { dr_number: String }
+/// use durable::Singleton;
+///
+/// let newest_of_a_drop = Singleton::newest().key(|request: &EvaluationRequested| request.dr_number.clone());
+/// # let _ = newest_of_a_drop;
+/// ```
+#[derive(Debug, Clone)]
+pub struct Singleton {
+    key: Key,
+}
+
+impl Singleton {
+    /// The newest of all runs of the workflow; more often, of each value of a [`key`](Self::key).
+    pub fn newest() -> Self {
+        Self { key: Key::default() }
+    }
+
+    /// The newest of each value of the key.
+    #[must_use]
+    pub fn key<E: DeserializeOwned>(mut self, key: impl Fn(&E) -> String + Send + Sync + 'static) -> Self {
+        self.key = Key::new(key);
+        self
+    }
+
+    /// The key of an event's run, unique among workflows.
+    pub fn key_of(&self, workflow: &str, data: &Value) -> Result<String> {
+        self.key.of(workflow, data)
+    }
+}
+
 /// Which events end a run that has not ended: those of a name, sent after the one that started the run, that have the same
 /// values as it at some places.
 ///
@@ -165,14 +199,13 @@ impl CancelOn {
             let value = waits::at(&run.event.data, own_place).filter(|value| !value.is_null())?;
             Some((place.clone(), value.clone()))
         };
-        // A run that was started again is not ended by what ended, or followed, the first.
-        let since = if run.rerun_of.is_some() { run.created_at } else { run.event.sent_at };
         Some(Wait {
             run: run.id.clone(),
             step: None,
             event: self.event.clone(),
             matching: self.matching.iter().map(own).collect::<Option<_>>()?,
-            since,
+            // A run that was started again is not ended by what ended, or followed, the first.
+            since: run.asked_for_at(),
             seen: vec![run.event.id.clone()],
             until: None,
         })

@@ -7,7 +7,7 @@
 //!
 //! - `workflow`, `context`, `flow`, `retry`, `error`, `event`: what authors use.
 //! - `driver`, `turn`, `attempt`, `listen`, `receive`: one invocation of a run, from message to suspension or end.
-//! - `step`, `callback`, `waits`, `line`, `throttle`, `retry`, `guard`: the decisions, as plain functions of records and time.
+//! - `step`, `callback`, `waits`, `line`, `singleton`, `throttle`, `retry`, `guard`: the decisions, as plain functions of records and time.
 //! - `ports`, `run`, `payload`, `views`: what backends store and what is shown of it.
 //! - `desk`, `actions`, `inspect`, `history`, `statistics`, `rerun`: what people see and steer.
 //! - [`testing`]: a simulated backend with a virtual clock, crash injection, and the suite that holds backends to the ports.
@@ -36,6 +36,7 @@ mod retry;
 mod run;
 mod schedule;
 mod settings;
+pub mod singleton;
 mod statistics;
 mod step;
 #[cfg(feature = "testing")]
@@ -56,7 +57,7 @@ pub use desk::{
 pub use driver::{Delivery, Disposition, cancel, drive};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Envelope, Event, MAX_EVENT_BYTES};
-pub use flow::{CancelOn, Concurrency, Throttle, ThrottleLimit};
+pub use flow::{CancelOn, Concurrency, Singleton, Throttle, ThrottleLimit};
 pub use history::{Action, ActionResult, AuditEntry, AuditFilter, EventFilter, RunFilter, bare_key};
 pub use inspect::{
     DeadLetter, DeadLetters, Health, History, Keys, LedgerSummary, Line, LineSummary, OldestRun, Pause,

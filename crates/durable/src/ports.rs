@@ -14,6 +14,7 @@ use crate::{
     Admission, Checkpoint, Clock, Envelope, Outcome, Random, Result, Run, RunId, Slot, Status, StepId,
     Suspension, Wait, Window,
     callback::{Answer, Settled, Token},
+    singleton::{Claim, Claimant},
 };
 
 /// Runs and their steps.
@@ -139,6 +140,12 @@ pub trait Gate: fmt::Debug + Send + Sync {
 
     /// Gives a reserved start back.
     async fn withdraw(&self, key: &str, id: &str) -> Result<()>;
+
+    /// Asks to be the newest run of a key; see [`singleton::claim`](crate::singleton::claim).
+    async fn claim(&self, key: &str, claimant: &Claimant) -> Result<Claim>;
+
+    /// Says that superseded runs have ended; see [`singleton::acknowledge`](crate::singleton::acknowledge).
+    async fn acknowledge(&self, key: &str, ended: &[RunId]) -> Result<()>;
 }
 
 /// Messages to ourselves: look at this run again.

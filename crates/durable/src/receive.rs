@@ -97,14 +97,13 @@ impl<'a, T: Event + DeserializeOwned> Receive<'a, T> {
 
     fn wait(&self, step: &StepId, until: Timestamp) -> Wait {
         let run = &self.turn.run;
-        // A run that was started again has an old event: what was sent in answer to the first run is not for this one.
-        let since = if run.rerun_of.is_some() { run.created_at } else { run.event.sent_at };
         Wait {
             run: run.id.clone(),
             step: Some(step.clone()),
             event: T::NAME.to_owned(),
             matching: self.matching.clone(),
-            since,
+            // A run that was started again has an old event: what was sent in answer to the first run is not for this one.
+            since: run.asked_for_at(),
             seen: self.turn.received(T::NAME),
             until: Some(until),
         }

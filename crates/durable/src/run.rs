@@ -230,6 +230,11 @@ pub struct Run {
 }
 
 impl Run {
+    /// When what it is about was asked for: its event was sent, or a person started it again.
+    pub(crate) fn asked_for_at(&self) -> Timestamp {
+        if self.rerun_of.is_some() { self.created_at } else { self.event.sent_at }
+    }
+
     /// A run that nobody has looked at yet.
     pub fn queued(workflow: &str, event: Envelope, now: Timestamp) -> Self {
         Self {

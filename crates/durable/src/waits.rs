@@ -11,7 +11,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Envelope, Payload, Ports, Result, RunId, StepId,
+    Envelope, Payload, Ports, Result, RunId, Status, StepId,
     callback::{self, Answer, Token},
 };
 
@@ -130,7 +130,9 @@ pub fn received(event: &Envelope) -> Result<Answer> {
 /// Cancels a run from outside. Its workflow is woken to give its place in every line away.
 pub(crate) async fn supersede(ports: &Ports, run: &RunId) -> Result<()> {
     let now = ports.clock.now();
-    if let Some(run) = ports.journal.cancel(run, now).await? {
+    if let Some(run) = ports.journal.cancel(run, now).await?
+        && run.status == Status::Cancelled
+    {
         ports.wakeups.wake(&run.workflow, &run.id, now).await?;
     }
     Ok(())

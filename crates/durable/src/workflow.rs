@@ -8,7 +8,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
-    CancelOn, Concurrency, Context, Envelope, Error, Payload, Result, Retry, Run, Schedule, Throttle, Wait,
+    CancelOn, Concurrency, Context, Envelope, Error, Payload, Result, Retry, Run, Schedule, Singleton,
+    Throttle, Wait,
     clock::{minutes, seconds},
     payload::{from_value, to_json},
     turn::Turn,
@@ -61,6 +62,8 @@ pub struct Definition {
     pub concurrency: Option<Concurrency>,
     /// How many starts in which time.
     pub throttles: Vec<Throttle>,
+    /// Whether a newer run supersedes an older one.
+    pub singleton: Option<Singleton>,
     /// Which events end a run that has not ended.
     pub cancel_on: Vec<CancelOn>,
     check: Check,
@@ -70,6 +73,7 @@ impl Definition {
     /// Whether an event's data is what the workflow expects. The error names the field and says what was expected.
     pub fn check(&self, data: &Value) -> Result<()> {
         (self.check)(data).map_err(|error| Error::fatal(error.message()))?;
+        self.singleton.iter().try_for_each(|singleton| singleton.key_of(&self.name, data).map(drop))?;
         self.concurrency.iter().try_for_each(|limit| limit.key_of(&self.name, data).map(drop))?;
         self.throttles.iter().try_for_each(|throttle| throttle.key_of(&self.name, data).map(drop))
     }
@@ -136,6 +140,7 @@ impl<S: Clone + Send + Sync + 'static> Workflow<S> {
                 retry: Retry::never(),
                 concurrency: None,
                 throttles: Vec::new(),
+                singleton: None,
                 cancel_on: Vec::new(),
                 check: |data| from_value::<E>(data).map(drop),
             },
@@ -183,6 +188,13 @@ impl<S: Clone + Send + Sync + 'static> Workflow<S> {
     #[must_use]
     pub fn throttle(mut self, throttle: Throttle) -> Self {
         self.definition.throttles.push(throttle);
+        self
+    }
+
+    /// Lets a newer run supersede the older ones.
+    #[must_use]
+    pub fn singleton(mut self, singleton: Singleton) -> Self {
+        self.definition.singleton = Some(singleton);
         self
     }
 

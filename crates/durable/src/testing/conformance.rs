@@ -9,9 +9,10 @@ use serde_json::json;
 
 use crate::{
     Admission, Begin, Checkpoint, Envelope, Error, Filter, Lease, Outcome, Payload, Ports, Run, RunId, Slot,
-    Status, StepId, StepKind, StepState, Suspended, Suspension, WaitingFor, Window, Written, after,
+    Status, StepId, StepKind, StepState, Suspended, Suspension, Wait, WaitingFor, Window, Written, after,
     callback::{Answer, Settled, Token},
     seconds,
+    singleton::{Claim, Claimant},
 };
 
 /// Puts a backend to all checks. Names are made from `prefix`, so that a shared backend can be checked again.
@@ -31,6 +32,8 @@ pub async fn suite(ports: &Ports, prefix: &str) {
     slots_go_out_in_order(ports, prefix).await;
     one_claimant_of_many_gets_the_last_slot(ports, prefix).await;
     throttles_are_strict(ports, prefix).await;
+    the_newest_run_supersedes(ports, prefix).await;
+    a_wait_and_its_event_meet(ports, prefix).await;
     blobs_read_back_equal(ports, prefix).await;
 }
 
@@ -312,6 +315,86 @@ async fn one_claimant_of_many_gets_the_last_slot(ports: &Ports, prefix: &str) {
         .collect();
     waiting.sort_unstable();
     assert!(waiting.iter().copied().eq(1..=63), "63 wait, each in a place of its own: {waiting:?}");
+}
+
+async fn the_newest_run_supersedes(ports: &Ports, prefix: &str) {
+    let key = format!("{prefix}-singleton");
+    let run = |name: &str| RunId::of(prefix, name);
+    let claim = async |name: &str, second| {
+        let claimant = Claimant { at: at(second), run: run(name) };
+        ports.gate.claim(&key, &claimant).await.unwrap()
+    };
+    let newest =
+        |superseded: &[&str]| Claim::Newest { superseded: superseded.iter().map(|name| run(name)).collect() };
+    assert_eq!(claim("a", 1).await, newest(&[]));
+    assert_eq!(claim("b", 2).await, newest(&["a"]));
+    assert_eq!(claim("c", 3).await, newest(&["a", "b"]), "nobody has said that a run has ended");
+    assert_eq!(claim("b", 2).await, Claim::Superseded);
+    ports.gate.acknowledge(&key, &[run("a"), run("b")]).await.unwrap();
+    ports.gate.acknowledge(&key, &[run("a")]).await.unwrap();
+    assert_eq!(claim("c", 3).await, newest(&[]));
+    let names: Vec<_> = (10..26).map(|name| name.to_string()).collect();
+    let claims = join_all(names.iter().map(|name| claim(name, name.parse().unwrap()))).await;
+    assert!(claims.iter().any(|claimed| *claimed != Claim::Superseded), "one of them is the newest");
+    let Claim::Newest { superseded } = claim("25", 25).await else { panic!("the newest of all") };
+    let mut told: Vec<_> = claims
+        .into_iter()
+        .flat_map(|claimed| if let Claim::Newest { superseded } = claimed { superseded } else { Vec::new() })
+        .chain(superseded)
+        .collect();
+    told.push(run("25"));
+    for (name, claimant) in names.iter().map(|name| (name, run(name))) {
+        let is_late = ports.gate.claim(&key, &Claimant { at: at(0), run: claimant.clone() }).await.unwrap();
+        assert!(told.contains(&claimant) || is_late == Claim::Superseded, "{name} was lost");
+    }
+}
+
+async fn a_wait_and_its_event_meet(ports: &Ports, prefix: &str) {
+    let event = |id: &str, second, agent: &str| Envelope {
+        id: format!("{prefix}-{id}"),
+        name: format!("{prefix}/approved"),
+        data: json!({"agent": {"name": agent}, "n": 1}),
+        sent_at: at(second),
+    };
+    let wait = |run: &str, agent: Option<&str>| Wait {
+        run: RunId::of(prefix, run),
+        step: Some(StepId { name: "approval".into(), nth: 1 }),
+        event: format!("{prefix}/approved"),
+        matching: agent.map(|agent| ("agent.name".to_owned(), json!(agent))).into_iter().collect(),
+        since: at(10),
+        seen: vec![format!("{prefix}-seen")],
+        until: Some(at(100)),
+    };
+    let waiting = async |event: &Envelope| {
+        let waits = ports.waits.waiting_for(event).await.unwrap();
+        let mut runs: Vec<_> =
+            waits.into_iter().filter(|wait| wait.accepts(event)).map(|wait| wait.run).collect();
+        runs.sort_unstable();
+        runs
+    };
+    let runs = |names: &[&str]| {
+        let mut runs: Vec<_> = names.iter().map(|name| RunId::of(prefix, name)).collect();
+        runs.sort_unstable();
+        runs
+    };
+    ports
+        .bus
+        .publish(&[event("old", 9, "a"), event("seen", 11, "a"), event("other", 12, "b")])
+        .await
+        .unwrap();
+    assert_eq!(ports.waits.wait_for(&wait("1", Some("a"))).await.unwrap(), None);
+    assert_eq!(ports.waits.wait_for(&wait("1", Some("a"))).await.unwrap(), None, "it is one wait still");
+    assert_eq!(ports.waits.wait_for(&wait("2", Some("c"))).await.unwrap(), None);
+    assert_eq!(waiting(&event("new", 20, "a")).await, runs(&["1"]));
+    assert_eq!(waiting(&event("new", 20, "z")).await, runs(&[]));
+    // Without a condition, whatever comes first.
+    assert_eq!(ports.waits.wait_for(&wait("3", None)).await.unwrap(), Some(event("other", 12, "b")));
+    assert_eq!(waiting(&event("new", 20, "a")).await, runs(&["1", "3"]));
+    ports.waits.no_longer(&wait("3", None)).await.unwrap();
+    ports.waits.no_longer(&wait("3", None)).await.unwrap();
+    ports.waits.no_longer(&wait("1", Some("a"))).await.unwrap();
+    assert_eq!(waiting(&event("new", 20, "a")).await, runs(&[]));
+    assert_eq!(waiting(&event("new", 20, "c")).await, runs(&["2"]));
 }
 
 async fn throttles_are_strict(ports: &Ports, prefix: &str) {

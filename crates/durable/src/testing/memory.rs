@@ -19,7 +19,9 @@ use crate::{
     Filter, Gate, Journal, Lease, Outcome, Pause, Ports, Result, Run, RunId, Slot, Status, Suspended,
     Suspension, Tally, Wait, Waits, Wakeups, Window, Written,
     callback::{self, Answer, Settled, Token, Verdict},
-    line, throttle,
+    line,
+    singleton::{self, Claim, Claimant},
+    throttle,
 };
 
 /// The simulated world: storage, queues and bus.
@@ -41,6 +43,7 @@ pub(super) struct State {
     pub(super) wakeups: Vec<(String, RunId, Timestamp)>,
     pub(super) history: Vec<Envelope>,
     pub(super) waits: Vec<Wait>,
+    pub(super) registers: HashMap<String, Option<singleton::Register>>,
     pub(super) audit: Audit,
     /// The audit trail of people, by time and id.
     pub(super) deeds: BTreeMap<(i64, String), AuditEntry>,
@@ -378,6 +381,21 @@ impl Gate for World {
             if let Some(ledger) = state.ledgers.get_mut(key) {
                 throttle::withdraw(ledger, id);
             }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn claim(&self, key: &str, claimant: &Claimant) -> Result<Claim> {
+        self.operate("claim", |state| {
+            Ok(singleton::claim(state.registers.entry(key.to_owned()).or_default(), claimant))
+        })
+        .await
+    }
+
+    async fn acknowledge(&self, key: &str, ended: &[RunId]) -> Result<()> {
+        self.operate("acknowledge", |state| {
+            singleton::acknowledge(state.registers.entry(key.to_owned()).or_default(), ended);
             Ok(())
         })
         .await

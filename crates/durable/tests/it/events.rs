@@ -1,8 +1,8 @@
 //! Waiting for events, and runs that events end.
 
 use durable::{
-    CancelOn, Concurrency, Context, Event, Result, RunId, Status, WaitingFor, Workflow, hours, minutes,
-    seconds,
+    CancelOn, Concurrency, Context, Event, Result, RunId, Singleton, Status, WaitingFor, Workflow, hours,
+    minutes, seconds,
     testing::{Simulation, crash_everywhere},
 };
 use serde::{Deserialize, Serialize};
@@ -166,4 +166,38 @@ fn whatever_dies_the_last_of_several_runs_is_the_one_that_completes() {
             disturbed.label()
         );
     });
+}
+
+#[derive(Debug, Deserialize)]
+struct Drop {
+    number: String,
+}
+
+/// By a key that an author's function makes; runs of other keys go on.
+#[test]
+fn a_newer_run_supersedes_the_older_ones_of_its_key() {
+    async fn judges(ctx: Context<Drop>, (): ()) -> Result<String> {
+        ctx.sleep("photos", minutes(10)).await;
+        Ok(ctx.event().number.clone())
+    }
+    let scenario = || {
+        let singleton = Singleton::newest().key(|drop: &Drop| drop.number.to_uppercase());
+        let workflow = Workflow::new("judge", judges).on_event("judge").singleton(singleton);
+        let mut simulation = Simulation::of(workflow.concurrency(Concurrency::limit(1)).with(()));
+        for (second, number) in [(0, "dr1"), (0, "dr2"), (60, "DR1"), (120, "dr1")] {
+            simulation.at(seconds(second), move |simulation| {
+                simulation.send("judge", json!({"number": number}));
+            });
+        }
+        simulation
+    };
+    let runs = crash_everywhere(scenario, |disturbed, _| {
+        let completed: Vec<_> =
+            disturbed.runs().into_iter().filter(|run| run.status == Status::Completed).collect();
+        let mut numbers: Vec<_> =
+            completed.iter().map(|run| (run.event.id.as_str(), disturbed.output(&run.id))).collect();
+        numbers.sort_by_key(|(id, _)| *id);
+        assert_eq!(numbers, [("event-2", json!("dr2")), ("event-4", json!("dr1"))], "{}", disturbed.label());
+    });
+    assert!(runs > 40, "{runs}");
 }
