@@ -116,6 +116,14 @@ impl EvaluationRequested {
         }
     }
 
+    /// One key for all requests about one drop; what names no drop is a key of its own, whose run will say so.
+    pub fn key(&self) -> String {
+        self.drop().unwrap_or_else(|_| {
+            let addresses: Vec<_> = self.image_url.iter().chain(&self.photos).map(String::as_str).collect();
+            addresses.join(" ")
+        })
+    }
+
     /// The drop's number: the field, or the one `DR` with digits in the photos' addresses.
     pub fn drop(&self) -> Result<String> {
         let is_drop = |text: &str| {
@@ -165,6 +173,16 @@ mod tests {
             request("s3://photos/house.jpg", None).unwrap_err().message().starts_with("dr_number: expected")
         );
         assert!(request("s3://photos/DR1/house.jpg", Some("17")).is_err());
+    }
+
+    #[test]
+    fn requests_about_one_drop_have_one_key() {
+        let key = |image_url: &str, dr_number: Option<&str>| {
+            let dr_number = dr_number.map(str::to_owned);
+            EvaluationRequested { image_url: Some(image_url.into()), dr_number, ..Default::default() }.key()
+        };
+        assert_eq!(key("s3://photos/x.jpg", Some("DR17")), key("s3://photos/DR17/y.jpg", None));
+        assert_ne!(key("s3://photos/x.jpg", None), key("s3://photos/y.jpg", None));
     }
 
     #[test]

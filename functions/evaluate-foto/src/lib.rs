@@ -7,7 +7,7 @@ mod outage;
 
 use std::{sync::Arc, time::Duration};
 
-use durable::{Concurrency, Context, Result, Workflow, minutes};
+use durable::{Concurrency, Context, Result, Singleton, Workflow, minutes};
 use fibreflow::{
     config::Settings,
     events::{EvaluationRequested, MessageQueued},
@@ -51,13 +51,15 @@ impl Services {
     }
 }
 
-/// Five evaluations at once: more and the model's server answers none of them in time.
+/// Five evaluations at once: more and the model's server answers none of them in time. A drop that is submitted again is
+/// judged by its new photos only.
 pub fn workflow() -> Workflow<Services> {
     Workflow::new("evaluate-foto", evaluate_foto)
         .on_event("foto/evaluation.requested")
         .on_event("vlm/evaluation.requested")
         .retries(3)
         .concurrency(Concurrency::limit(5))
+        .singleton(Singleton::newest().key(EvaluationRequested::key))
 }
 
 async fn evaluate_foto(ctx: Context<EvaluationRequested>, services: Services) -> Result<Evaluation> {

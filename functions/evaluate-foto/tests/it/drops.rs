@@ -67,8 +67,8 @@ fn an_address_of_s3_in_any_form_is_the_same_photo() {
         format!("https://{bucket}.s3.af-south-1.amazonaws.com/DR1/house.jpg"),
     ] {
         simulation.send(EvaluationRequested::NAME, json!({ "image_url": url }));
+        simulation.run_until_idle();
     }
-    simulation.run_until_idle();
     let outputs: Vec<_> = simulation.outcomes().into_iter().map(|run| run.output).collect();
     assert!(outputs[0].is_some() && outputs[0] == outputs[1]);
     assert_eq!(sandbox.neon().reviews().len(), 1, "one row a drop, the second in place of the first");

@@ -8,7 +8,7 @@ mod outage;
 use std::cell::RefCell;
 
 use durable::{
-    Event, Payload, RunId, Status, StepState, minutes,
+    Event, Payload, RunId, Status, StepState, WaitingFor, minutes,
     testing::{Simulation, crash_everywhere},
 };
 use evaluate_foto::{Services, workflow};
@@ -249,6 +249,29 @@ fn the_table_of_failures_names_its_tests() {
     for name in rows.iter().flat_map(|row| row.rsplit(" | ").next().unwrap().split('`').skip(1).step_by(2)) {
         assert!(sources.contains(&format!("fn {name}(")), "there is no test {name}");
     }
+}
+
+#[test]
+fn a_resubmission_supersedes_an_evaluation_that_waits() {
+    let (mut simulation, sandbox) = simulation();
+    sandbox.vlm().break_down(Fault::ModelMissing, None);
+    let in_outage = request(&mut simulation, 1);
+    let others: Vec<_> = (2..=6).map(|drop| request(&mut simulation, drop)).collect();
+    simulation.run_for(minutes(30));
+    assert!(
+        matches!(simulation.run(&others[4]).waiting_for[..], [WaitingFor::Slot { .. }]),
+        "the last is in line"
+    );
+    let again = [request(&mut simulation, 1), request(&mut simulation, 6)];
+    simulation.run_for(minutes(30));
+    sandbox.vlm().mend();
+    simulation.run_until_idle();
+    for run in [&in_outage, &others[4]] {
+        assert_eq!(simulation.run(run).status, Status::Cancelled);
+    }
+    assert!(again.iter().all(|run| simulation.run(run).status == Status::Completed));
+    assert_eq!((sandbox.neon().stores(), messages(&simulation).len()), (6, 6), "one of each drop");
+    assert_eq!(simulation.violations(), [""; 0]);
 }
 
 /// What the README shows is what runs.
