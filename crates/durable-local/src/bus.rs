@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::{
     SystemClock, journal, messages,
     store::{Store, ms},
+    waits,
 };
 
 /// An event that was accepted.
@@ -67,6 +68,7 @@ fn record(db: &Connection, event: &Envelope, starts: &[String]) -> rusqlite::Res
         return Ok(false);
     }
     let now = SystemClock.now();
+    waits::arrive(db, event, now)?;
     for workflow in starts {
         let run = Run::queued(workflow, event.clone(), now);
         if journal::insert(db, &run)? {

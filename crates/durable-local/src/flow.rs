@@ -4,12 +4,13 @@ use async_trait::async_trait;
 use durable::{
     Admission, Gate, Result, RunId, Slot, Window,
     line::{self, Member, Place},
+    singleton::{self, Claim, Claimant, Register},
     throttle::{self, Start},
 };
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::store::{Store, ms, time};
+use crate::store::{Store, json, ms, parsed, time};
 
 #[async_trait]
 impl Gate for Store {
@@ -31,6 +32,16 @@ impl Gate for Store {
     async fn withdraw(&self, key: &str, id: &str) -> Result<()> {
         let (key, id) = (key.to_owned(), id.to_owned());
         self.write(move |db| on_ledger(db, &key, |ledger| throttle::withdraw(ledger, &id))).await
+    }
+
+    async fn claim(&self, key: &str, claimant: &Claimant) -> Result<Claim> {
+        let (key, claimant) = (key.to_owned(), claimant.clone());
+        self.write(move |db| on_register(db, &key, |register| singleton::claim(register, &claimant))).await
+    }
+
+    async fn acknowledge(&self, key: &str, ended: &[RunId]) -> Result<()> {
+        let (key, ended) = (key.to_owned(), ended.to_vec());
+        self.write(move |db| on_register(db, &key, |register| singleton::acknowledge(register, &ended))).await
     }
 }
 
@@ -69,6 +80,22 @@ fn on_line<T>(
             Place::Waiting => "waiting",
         };
         put.execute(params![key, changed.run.as_str(), place, slots])?;
+    }
+    Ok(answer)
+}
+
+fn on_register<T>(
+    db: &Connection,
+    key: &str,
+    decide: impl FnOnce(&mut Option<Register>) -> T,
+) -> rusqlite::Result<T> {
+    let mut query = db.prepare_cached("select register from registers where key = ?")?;
+    let mut register = query.query_row([key], |row| parsed(row.get_ref(0)?.as_str()?)).optional()?;
+    let before = register.clone();
+    let answer = decide(&mut register);
+    if let Some(register) = register.filter(|register| before.as_ref() != Some(register)) {
+        db.prepare_cached("insert or replace into registers values (?, ?)")?
+            .execute(params![key, json(&register)?])?;
     }
     Ok(answer)
 }

@@ -115,14 +115,8 @@ impl Journal for Store {
     async fn cancel(&self, run: &RunId, now: Timestamp) -> Result<Option<Run>> {
         let run = run.clone();
         self.write(move |db| {
-            let Some(mut run) = read(db, &run)? else { return Ok(None) };
-            if !run.status.is_final() {
-                run.status = Status::Cancelled;
-                // The next epoch fences off whoever is at work.
-                run.epoch += 1;
-                end(db, &mut run, now)?;
-            }
-            Ok(Some(run))
+            let cancelled = cancel(db, &run, now)?;
+            if cancelled.is_some() { Ok(cancelled) } else { read(db, &run) }
         })
         .await
     }
@@ -214,7 +208,22 @@ fn lease(
     Ok(Begin::Leased(Box::new(run)))
 }
 
-fn settle(db: &Connection, token: &Token, answer: &Answer, now: Timestamp) -> rusqlite::Result<Settled> {
+/// Cancels a run; answers it, unless it had ended or there is none.
+pub(crate) fn cancel(db: &Connection, run: &RunId, now: Timestamp) -> rusqlite::Result<Option<Run>> {
+    let Some(mut run) = read(db, run)?.filter(|run| !run.status.is_final()) else { return Ok(None) };
+    run.status = Status::Cancelled;
+    // The next epoch fences off whoever is at work.
+    run.epoch += 1;
+    end(db, &mut run, now)?;
+    Ok(Some(run))
+}
+
+pub(crate) fn settle(
+    db: &Connection,
+    token: &Token,
+    answer: &Answer,
+    now: Timestamp,
+) -> rusqlite::Result<Settled> {
     let Some(mut run) = read(db, &token.run)? else { return Ok(Settled::Missing) };
     if run.status.is_final() {
         return Ok(Settled::Late);
@@ -243,6 +252,7 @@ fn end(db: &Connection, run: &mut Run, now: Timestamp) -> rusqlite::Result<()> {
     run.ended_at = Some(now);
     run.waiting_for.clear();
     run.wake_at = None;
+    db.prepare_cached("delete from waits where run_id = ?")?.execute([run.id.as_str()])?;
     update(db, run, None, None)
 }
 

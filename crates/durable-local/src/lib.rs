@@ -16,6 +16,7 @@ mod messages;
 mod schedule;
 mod schema;
 mod store;
+mod waits;
 mod worker;
 mod writer;
 

@@ -3,13 +3,14 @@
 use rusqlite::{Connection, ffi};
 
 /// The version of [`TABLES`]; kept in the file as `user_version`.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// Times are milliseconds since 1970, in UTC. JSON columns hold the engine's types in their serialised form.
 const TABLES: &str = "
 create table events (
     id text primary key, name text not null, data text not null, sent_at integer not null
 ) strict, without rowid;
+create index events_by_name on events (name, sent_at, id);
 
 -- `wake_at`, `epoch`, `lease_until` and `owner` decide who may work on a run; all else about it is in `run`.
 create table runs (
@@ -39,6 +40,16 @@ create table members (
 create table starts (
     key text not null, id text not null, at integer not null, started integer not null, primary key (key, id)
 ) strict, without rowid;
+
+create table registers (key text primary key, register text not null) strict;
+
+-- `step` is empty for the wait that cancels a run.
+create table waits (
+    run_id text not null, step text not null, event text not null, shape text not null, key text not null,
+    wait text not null, primary key (run_id, step, event)
+) strict, without rowid;
+create index waits_by_event on waits (event, shape);
+create index waits_by_key on waits (key);
 
 create table blobs (key text primary key, data blob not null) strict;
 

@@ -122,7 +122,7 @@ pub async fn arrive(ports: &Ports, event: &Envelope) -> Result<()> {
 }
 
 /// What a step that waits for an event is answered.
-pub fn received(event: &Envelope) -> Result<Answer> {
+fn received(event: &Envelope) -> Result<Answer> {
     // An event is never too large for a record; see `MAX_EVENT_BYTES`.
     Ok(Answer::Received(Payload::Json(serde_json::to_string(event)?)))
 }
