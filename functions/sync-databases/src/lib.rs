@@ -90,8 +90,7 @@ async fn sync_databases(ctx: Context<SyncRequested>, services: Services) -> Resu
         loop {
             let find = ctx.step("find-removed").retry(backoff()).timeout(minutes(2));
             let gone = find.run(|| mirror.find_removed(after)).await?;
-            after = gone.next.clone();
-            removals.add(gone);
+            after = removals.add(gone);
             if after.is_none() {
                 break;
             }

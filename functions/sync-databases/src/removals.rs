@@ -13,9 +13,11 @@ pub(crate) struct Removals {
 }
 
 impl Removals {
-    pub(crate) fn add(&mut self, gone: Gone) {
+    /// Adds what was found on a page; answers after which key the next one begins.
+    pub(crate) fn add(&mut self, gone: Gone) -> Option<String> {
         self.mirrored += gone.mirrored;
         self.batches.extend(gone.batches);
+        gone.next
     }
 
     pub(crate) fn rows(&self) -> u64 {
