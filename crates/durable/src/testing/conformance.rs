@@ -311,13 +311,14 @@ async fn throttles_are_strict(ports: &Ports, prefix: &str) {
     let admit = async |id: &str, second| ports.gate.admit(&key, &windows, id, at(second)).await.unwrap();
     let tick = |second| after(at(second), std::time::Duration::from_millis(1));
     assert_eq!((admit("a", 0).await, admit("b", 1).await), (Admission::Go, Admission::Go));
-    assert_eq!(admit("a", 2).await, Admission::Go, "a start is a start once");
-    assert_eq!(admit("c", 2).await, Admission::At(tick(60)));
-    assert_eq!(admit("d", 2).await, Admission::At(tick(600)));
-    assert_eq!(admit("c", 3).await, Admission::At(tick(60)), "asking again changes nothing");
+    assert_eq!(admit("b", 1).await, Admission::Go, "a start is a start once");
+    assert_eq!(admit("a", 2).await, Admission::Go, "and counts from when it was admitted last");
+    assert_eq!(admit("c", 2).await, Admission::At(tick(61)));
+    assert_eq!(admit("d", 2).await, Admission::At(tick(601)));
+    assert_eq!(admit("c", 3).await, Admission::At(tick(61)), "asking again changes nothing");
     ports.gate.withdraw(&key, "d").await.unwrap();
-    assert_eq!(admit("e", 2).await, Admission::At(tick(600)), "a place given back is used");
-    assert_eq!(admit("c", 61).await, Admission::Go);
+    assert_eq!(admit("e", 2).await, Admission::At(tick(601)), "a place given back is used");
+    assert_eq!(admit("c", 62).await, Admission::Go);
     let other = ports.gate.admit(&format!("{key}-other"), &windows, "c", at(2)).await.unwrap();
     assert_eq!(other, Admission::Go, "keys are apart");
 }
