@@ -92,14 +92,24 @@ async fn leave(runnable: &Runnable, ports: &Ports, run: &Run) -> Result<()> {
             ports.gate.withdraw(&key, run.id.as_str()).await?;
         }
     }
-    if let Some(concurrency) = &definition.concurrency {
-        let key = concurrency.key_of(&definition.name, &run.event.data)?;
-        let now = ports.clock.now();
-        for next in ports.gate.release(&key, concurrency.slots(), &run.id).await? {
-            ports.wakeups.wake(&definition.name, &next, now).await?;
-        }
+    free_slot(runnable, ports, run).await
+}
+
+/// Leaves the concurrency line, and wakes whoever is next.
+async fn free_slot(runnable: &Runnable, ports: &Ports, run: &Run) -> Result<()> {
+    let definition = runnable.definition();
+    let Some(concurrency) = &definition.concurrency else { return Ok(()) };
+    let key = concurrency.key_of(&definition.name, &run.event.data)?;
+    let now = ports.clock.now();
+    for next in ports.gate.release(&key, concurrency.slots(), &run.id).await? {
+        ports.wakeups.wake(&definition.name, &next, now).await?;
     }
     Ok(())
+}
+
+/// Whether a run that waits for this may have no concurrency slot though it has started.
+fn is_out_of_line(wait: &WaitingFor) -> bool {
+    matches!(wait, WaitingFor::Aside { .. } | WaitingFor::Slot { .. })
 }
 
 /// How far a workflow came in an invocation.
@@ -138,6 +148,10 @@ impl Invocation<'_> {
                 return self.suspend(&turn(&run, Vec::new()), Status::Queued, vec![wait], run.failures).await;
             }
             run.started_at = Some(self.ports.clock.now());
+        } else if run.waiting_for.first().is_some_and(is_out_of_line)
+            && let Some(wait) = self.line_up(&run).await?
+        {
+            return self.suspend(&turn(&run, Vec::new()), Status::Waiting, vec![wait], run.failures).await;
         }
         // The first invocation of a run has nothing to load.
         let records =
@@ -166,16 +180,11 @@ impl Invocation<'_> {
     /// Passes flow control, or answers what the run must wait for. The slot comes first, so that a start the throttle
     /// grants is a start that happens.
     async fn admit(&self, run: &Run) -> Result<Option<WaitingFor>> {
+        if let Some(wait) = self.line_up(run).await? {
+            return Ok(Some(wait));
+        }
         let definition = self.runnable.definition();
         let data = &run.event.data;
-        if let Some(concurrency) = &definition.concurrency {
-            let key = concurrency.key_of(&definition.name, data)?;
-            if let Slot::Waiting(position) =
-                self.ports.gate.acquire(&key, concurrency.slots(), &run.id).await?
-            {
-                return Ok(Some(WaitingFor::Slot { key, position }));
-            }
-        }
         for throttle in &definition.throttles {
             let key = throttle.key_of(&definition.name, data)?;
             let windows = self.settings.scale_windows(throttle.windows());
@@ -189,6 +198,18 @@ impl Invocation<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// Takes a concurrency slot, or answers the place in line. A run that has one keeps it.
+    async fn line_up(&self, run: &Run) -> Result<Option<WaitingFor>> {
+        let definition = self.runnable.definition();
+        let Some(concurrency) = &definition.concurrency else { return Ok(None) };
+        let key = concurrency.key_of(&definition.name, &run.event.data)?;
+        let slot = self.ports.gate.acquire(&key, concurrency.slots(), &run.id).await?;
+        Ok(match slot {
+            Slot::Held => None,
+            Slot::Waiting(position) => Some(WaitingFor::Slot { key, position }),
+        })
     }
 
     /// Polls the workflow from its beginning until it returns, or until all it does is wait.
@@ -280,6 +301,10 @@ impl Invocation<'_> {
                 Suspended::Fenced => return Ok(Disposition::Done),
                 Suspended::Done => {
                     turn.observe(&Happening::Suspended(&suspension));
+                    // Only now: were this to come first and the process to die, the run would go on without a slot.
+                    if suspension.waiting_for.iter().all(|wait| matches!(wait, WaitingFor::Aside { .. })) {
+                        free_slot(self.runnable, self.ports, &turn.run).await?;
+                    }
                     return Ok(Disposition::Done);
                 }
                 // An answer came that this invocation has not seen: the next one sees it at once.

@@ -165,7 +165,11 @@ mod tests {
         let windows = [Window { limit: 1, period: seconds(60) }];
         let mut ledger = Vec::new();
         assert_eq!(admit(&mut ledger, &windows, "a", at(0)), Admission::Go);
-        assert_eq!(admit(&mut ledger, &windows, "a", at(40)), Admission::Go, "its own start is not in its way");
+        assert_eq!(
+            admit(&mut ledger, &windows, "a", at(40)),
+            Admission::Go,
+            "its own start is not in its way"
+        );
         assert_eq!(admit(&mut ledger, &windows, "b", at(41)), Admission::At(after(at(100), TICK)));
         assert_eq!(admit(&mut ledger, &windows, "a", at(30)), Admission::Go, "a clock that is behind");
     }
@@ -189,10 +193,11 @@ mod tests {
         let mut starts = Vec::new();
         while let Some((now, n)) = due.pop_first() {
             let mut asked = ledgers.iter_mut().zip(keys);
-            let waits = asked.find_map(|(ledger, windows)| match admit(ledger, windows, &n.to_string(), now) {
-                Admission::Go => None,
-                Admission::At(reserved) => Some(reserved),
-            });
+            let waits =
+                asked.find_map(|(ledger, windows)| match admit(ledger, windows, &n.to_string(), now) {
+                    Admission::Go => None,
+                    Admission::At(reserved) => Some(reserved),
+                });
             match waits {
                 Some(reserved) => drop(due.insert((reserved, n))),
                 None => starts.push(now),
