@@ -58,6 +58,20 @@ pub fn masked(number: &str) -> String {
     number.chars().enumerate().map(hide).collect()
 }
 
+/// A text with every number in it that may be somebody's masked: seven digits in a row or more, an id of a group included.
+pub fn without_numbers(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+        let digits = rest[start..].find(|c: char| !c.is_ascii_digit()).map_or(rest.len(), |end| start + end);
+        shown.push_str(&rest[..start]);
+        let number = &rest[start..digits];
+        shown.push_str(&if number.len() < 7 { number.to_owned() } else { masked(number) });
+        rest = &rest[digits..];
+    }
+    shown + rest
+}
+
 /// Whom WhatsApp delivers to.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Address {
@@ -125,6 +139,13 @@ mod tests {
         let phone: Phone = "0821234567".parse().unwrap();
         assert_eq!(format!("{phone} {phone:?}"), "+27•••••4567 +27•••••4567");
         assert!(!format!("{:?}", Address::Person(phone)).contains("82123"));
+    }
+
+    #[test]
+    fn a_text_is_shown_without_its_numbers() {
+        let text = "500: cannot send to 27821234567@s.whatsapp.net, 2 of 10 at 12:30";
+        assert_eq!(without_numbers(text), "500: cannot send to 278••••4567@s.whatsapp.net, 2 of 10 at 12:30");
+        assert_eq!(without_numbers("nothing"), "nothing");
     }
 
     #[test]
