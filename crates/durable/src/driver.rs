@@ -107,9 +107,9 @@ async fn free_slot(runnable: &Runnable, ports: &Ports, run: &Run) -> Result<()> 
     Ok(())
 }
 
-/// Whether a run that waits for this may have no concurrency slot though it has started.
-fn is_out_of_line(wait: &WaitingFor) -> bool {
-    matches!(wait, WaitingFor::Aside { .. } | WaitingFor::Slot { .. })
+/// Whether all a run waits for is its own affair, so that its slot goes to the next in line.
+fn is_aside(waits: &[WaitingFor]) -> bool {
+    !waits.is_empty() && waits.iter().all(|wait| matches!(wait, WaitingFor::Aside { .. }))
 }
 
 /// How far a workflow came in an invocation.
@@ -148,9 +148,7 @@ impl Invocation<'_> {
                 return self.suspend(&turn(&run, Vec::new()), Status::Queued, vec![wait], run.failures).await;
             }
             run.started_at = Some(self.ports.clock.now());
-        } else if run.waiting_for.first().is_some_and(is_out_of_line)
-            && let Some(wait) = self.line_up(&run).await?
-        {
+        } else if let Some(wait) = self.line_up_again(&run).await? {
             return self.suspend(&turn(&run, Vec::new()), Status::Waiting, vec![wait], run.failures).await;
         }
         // The first invocation of a run has nothing to load.
@@ -210,6 +208,21 @@ impl Invocation<'_> {
             Slot::Held => None,
             Slot::Waiting(position) => Some(WaitingFor::Slot { key, position }),
         })
+    }
+
+    /// A run that steps aside is suspended first and woken at once, to give its slot away here: under its lease and known to
+    /// be out of line, so that whatever dies it neither goes on without a slot nor leaves the next one asleep. When its time
+    /// has come, it joins the line at the end.
+    async fn line_up_again(&self, run: &Run) -> Result<Option<WaitingFor>> {
+        let Some(first) = run.waiting_for.first() else { return Ok(None) };
+        if is_aside(&run.waiting_for) {
+            free_slot(self.runnable, self.ports, run).await?;
+            if first.until() > Some(self.ports.clock.now()) {
+                return Ok(Some(first.clone()));
+            }
+            return self.line_up(run).await;
+        }
+        if matches!(first, WaitingFor::Slot { .. }) { self.line_up(run).await } else { Ok(None) }
     }
 
     /// Polls the workflow from its beginning until it returns, or until all it does is wait.
@@ -288,6 +301,8 @@ impl Invocation<'_> {
         let wake_at = match waiting_for.first() {
             // The run that frees the slot wakes this one.
             Some(WaitingFor::Slot { .. }) => None,
+            // To give its slot away; it was given away already when that is what the run was woken for.
+            Some(_) if is_aside(&waiting_for) && turn.run.waiting_for != waiting_for => Some(turn.now()),
             first => Some(first.and_then(WaitingFor::until).unwrap_or_else(|| turn.now())),
         };
         let signals = turn.run.signals;
@@ -301,10 +316,6 @@ impl Invocation<'_> {
                 Suspended::Fenced => return Ok(Disposition::Done),
                 Suspended::Done => {
                     turn.observe(&Happening::Suspended(&suspension));
-                    // Only now: were this to come first and the process to die, the run would go on without a slot.
-                    if suspension.waiting_for.iter().all(|wait| matches!(wait, WaitingFor::Aside { .. })) {
-                        free_slot(self.runnable, self.ports, &turn.run).await?;
-                    }
                     return Ok(Disposition::Done);
                 }
                 // An answer came that this invocation has not seen: the next one sees it at once.

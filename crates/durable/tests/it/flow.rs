@@ -139,7 +139,7 @@ fn a_run_that_steps_aside_holds_nobody_up_and_joins_the_line_again() {
     let waiting = simulation.run(&runs[3]).waiting_for;
     assert!(matches!(&waiting[..], [WaitingFor::Throttle { key, .. }] if key == "account"), "{waiting:?}");
     let waiting = simulation.run(&runs[4]).waiting_for;
-    assert!(matches!(&waiting[..], [WaitingFor::Slot { position: 1, .. }]), "{waiting:?}");
+    assert!(matches!(&waiting[..], [WaitingFor::Slot { .. }]), "{waiting:?}");
     simulation.run_for(minutes(5));
     let waiting = simulation.run(&runs[1]).waiting_for;
     assert!(matches!(&waiting[..], [WaitingFor::Aside { key, .. }] if key == "cooldown:a"), "{waiting:?}");
