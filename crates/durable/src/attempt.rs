@@ -153,7 +153,7 @@ impl<'a> Attempt<'a> {
             turn.park::<()>(WaitingFor::Handover).await;
         }
         // After a wait for one of them all are asked again, so that none counts a start from before the wait.
-        for Pace { key, windows, aside } in &self.throttles {
+        for Pace { key, windows, aside } in self.throttles.iter().filter(|pace| !pace.windows.is_empty()) {
             let windows = turn.settings.scale_windows(windows);
             let id = format!("{}/{}/{attempt}", turn.lease.run, self.step);
             let executing = turn.execute();

@@ -44,6 +44,12 @@ impl<E> Context<E> {
         self.turn.run.event.sent_at
     }
 
+    /// The time now, for the bodies of steps. Outside of them it is another one at each resumption, and what depends on it
+    /// does not come out the same.
+    pub fn now(&self) -> Timestamp {
+        self.turn.now()
+    }
+
     /// When the last use of a step that is on record began; `None` before there is one. As recorded, so the same at every
     /// resumption that comes after it.
     pub fn began(&self, step: &str) -> Option<Timestamp> {
@@ -191,7 +197,8 @@ impl Step<'_> {
     }
 
     /// Each attempt waits until no more than `limit` attempts with this key lie in any of these windows, in the order of
-    /// asking. The key is shared by all runs that use it. Said several times, all of them hold at once.
+    /// asking. The key is shared by all runs that use it. Said several times, all of them hold at once; without a window
+    /// there is no limit.
     pub fn throttle(mut self, key: impl Into<String>, windows: impl Into<Vec<Window>>) -> Self {
         self.throttles.push(Pace { key: key.into(), windows: windows.into(), aside: false });
         self
