@@ -1,5 +1,7 @@
 //! Where the services are, from the environment: read once, at start, and all that is missing is said at once.
 
+mod whatsapp;
+
 use std::{str::FromStr, sync::Arc};
 
 use durable::{Error, Result};
@@ -14,7 +16,6 @@ use crate::{
     photos::Photos,
     slack::Slack,
     vlm::Vlm,
-    whatsapp::{Dialect, WhatsApp},
 };
 
 /// The model that is asked when no other is configured.
@@ -34,6 +35,17 @@ impl<'a> Settings<'a> {
     /// Settings by name, and the client all services share.
     pub fn new(lookup: impl Fn(&str) -> Option<String> + 'a, http: Http) -> Self {
         Self { lookup: Box::new(lookup), http, neon: None, problems: Vec::new() }
+    }
+
+    /// The same settings with some set otherwise.
+    #[must_use]
+    pub fn with_overrides(mut self, set: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let (set, lookup): (Vec<_>, _) = (set.into_iter().collect(), self.lookup);
+        self.lookup = Box::new(move |name| match set.iter().find(|(set, _)| *set == name) {
+            Some((_, value)) => Some((*value).to_owned()),
+            None => lookup(name),
+        });
+        self
     }
 
     /// The same settings with another database than `NEON_DATABASE_URL` names.
@@ -80,17 +92,6 @@ impl<'a> Settings<'a> {
     /// `SLACK_WEBHOOK_URL`.
     pub fn slack(&mut self) -> Option<Slack> {
         self.endpoint("SLACK_WEBHOOK_URL").map(Slack::new)
-    }
-
-    /// `WHATSAPP_URL`, `WHATSAPP_SECRET`, and for the older service `WHATSAPP_GROUP_JID`.
-    pub fn whatsapp(&mut self) -> Option<WhatsApp> {
-        let (endpoint, secret) = (self.endpoint("WHATSAPP_URL"), self.required("WHATSAPP_SECRET"));
-        let dialect = match self.optional("WHATSAPP_GROUP_JID") {
-            Some(group_jid) => Dialect::Sender { group_jid },
-            None => Dialect::Bridge,
-        };
-        let endpoint = self.secret(endpoint?, "x-bridge-secret", &secret?)?;
-        Some(WhatsApp::new(endpoint, dialect))
     }
 
     /// `VLM_URL`, and `VLM_MODEL` if it is another than the usual.

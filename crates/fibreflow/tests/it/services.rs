@@ -11,7 +11,7 @@ use fibreflow::{
     sandbox::{Fault, Listening, Sandbox, Scene},
     slack::Slack,
     vlm::Vlm,
-    whatsapp::{Pairing, Trace, WhatsApp},
+    whatsapp::{Pairing, Recipient, Trace, WhatsApp},
 };
 use jiff::Timestamp;
 
@@ -70,6 +70,10 @@ impl Rig {
     }
 }
 
+fn person() -> Recipient {
+    Recipient::new("0821234567".parse().unwrap(), None).unwrap()
+}
+
 fn kind<T: std::fmt::Debug>(result: Result<T>) -> ErrorKind {
     result.unwrap_err().kind()
 }
@@ -78,7 +82,7 @@ fn kind<T: std::fmt::Debug>(result: Result<T>) -> ErrorKind {
 async fn everything_answers() {
     let rig = Rig::start().await;
     assert_eq!(rig.whatsapp().health().await.unwrap(), Pairing::Paired);
-    let to = "0821234567".parse().unwrap();
+    let to = person();
     rig.whatsapp().send(&to, "hello").await.unwrap();
     rig.slack().notify("hello").await.unwrap();
     let photo = rig.photos().fetch("s3://fibreflow-photos/DR1/house.jpg").await.unwrap();
@@ -95,7 +99,7 @@ async fn everything_answers() {
 #[tokio::test]
 async fn a_send_that_fails_says_what_may_have_happened() {
     let rig = Rig::start().await;
-    let to = "0821234567".parse().unwrap();
+    let to = person();
     for (fault, kind_of_it) in [
         (Fault::Reset, ErrorKind::Retryable),
         (Fault::LostAnswer, ErrorKind::Retryable),
@@ -121,7 +125,7 @@ async fn a_send_that_fails_says_what_may_have_happened() {
 #[tokio::test]
 async fn what_was_sent_is_found_in_the_list_of_recent_messages() {
     let rig = Rig::start().await;
-    let (to, began) = ("0821234567".parse().unwrap(), Now.now());
+    let (to, began) = (person(), Now.now());
     rig.sandbox.whatsapp().break_down(Fault::LostAnswer, Some(1));
     let text = "DR1733758: PASS (9 of 10 steps, 7.4 of 10) • Kühlschrank, längere Nachricht";
     rig.whatsapp().send(&to, text).await.unwrap_err();
@@ -155,7 +159,7 @@ async fn the_older_service_says_when_it_is_not_connected_and_nothing_was_sent() 
         _ => None,
     };
     let whatsapp = Settings::new(setting, Http::network().unwrap()).make(Settings::whatsapp).unwrap();
-    let to = "0821234567".parse().unwrap();
+    let to = person();
     whatsapp.send(&to, "hello").await.unwrap();
     let sent = &rig.sandbox.sender().messages()[0];
     assert_eq!((sent.to.as_str(), sent.text.as_str()), ("120363401234567890@g.us", "@27821234567 hello"));
