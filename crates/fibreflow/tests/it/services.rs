@@ -208,6 +208,28 @@ async fn no_error_shows_a_secret() {
     }
 }
 
+/// A secret goes to the address that was configured and nowhere else.
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let rig = Rig::start().await;
+    let (_, slack) = rig.listening.services().into_iter().find(|(name, _)| *name == "slack").unwrap();
+    let elsewhere = format!("http://{slack}{}", "/services/T000/B000/sandbox-key");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let redirect =
+        async move || (http::StatusCode::TEMPORARY_REDIRECT, [(http::header::LOCATION, elsewhere)]);
+    let server = axum::serve(listener, axum::Router::new().fallback(redirect));
+    let setting = move |_: &str| Some(format!("http://{address}/services/secret"));
+    let client = Settings::new(setting, Http::network().unwrap()).make(Settings::slack).unwrap();
+    let error = tokio::select! {
+        told = client.notify("hello") => told.unwrap_err(),
+        _ = server => unreachable!("a server does not end"),
+    };
+    assert_eq!((error.kind(), error.message().contains("307")), (ErrorKind::Fatal, true), "{error}");
+    assert!(error.message().starts_with("POST 127.0.0.1:") && !error.message().contains("secret"), "{error}");
+    assert_eq!(rig.sandbox.slack().texts().len(), 0);
+}
+
 /// The switch is part of each service, so that anything that speaks HTTP can break it.
 #[tokio::test]
 async fn a_fault_is_switched_over_http_and_one_that_does_not_suit_is_refused() {
