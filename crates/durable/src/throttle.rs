@@ -185,22 +185,25 @@ mod tests {
         assert_eq!(admit(&mut ledger, &windows, "c", at(1)), Admission::At(after(at(60), TICK)));
     }
 
-    /// When each arrival starts that needs a start of two keys at once.
-    fn starts_of_two_keys(arrivals: &[i64], keys: [&[Window]; 2]) -> Vec<Timestamp> {
-        let mut ledgers = [Vec::new(), Vec::new()];
+    /// When each arrival starts, and to which phone: it needs a start of its phone's key and one of a key that all share.
+    fn starts_of_two_keys(
+        arrivals: &[(i64, usize)],
+        phone: &[Window],
+        all: &[Window],
+    ) -> Vec<(Timestamp, usize)> {
+        let (mut phones, mut shared) = (vec![Vec::new(); 3], Vec::new());
         let mut due: std::collections::BTreeSet<_> =
-            arrivals.iter().enumerate().map(|(n, time)| (at(*time), n)).collect();
+            arrivals.iter().enumerate().map(|(n, (time, _))| (at(*time), n)).collect();
         let mut starts = Vec::new();
         while let Some((now, n)) = due.pop_first() {
-            let mut asked = ledgers.iter_mut().zip(keys);
-            let waits =
-                asked.find_map(|(ledger, windows)| match admit(ledger, windows, &n.to_string(), now) {
-                    Admission::Go => None,
-                    Admission::At(reserved) => Some(reserved),
-                });
-            match waits {
-                Some(reserved) => drop(due.insert((reserved, n))),
-                None => starts.push(now),
+            let (id, to) = (n.to_string(), arrivals[n].1);
+            let admission = match admit(&mut phones[to], phone, &id, now) {
+                Admission::Go => admit(&mut shared, all, &id, now),
+                later @ Admission::At(_) => later,
+            };
+            match admission {
+                Admission::Go => starts.push((now, to)),
+                Admission::At(reserved) => drop(due.insert((reserved, n))),
             }
         }
         starts
@@ -210,15 +213,19 @@ mod tests {
         /// A start that one key admits and the other makes wait counts from when it happens, for both.
         #[test]
         fn two_keys_are_both_strict(
-            arrivals in prop::collection::vec(0_i64..200, 1..40),
-            (first, second) in (1_u32..5, 1_u32..5),
+            arrivals in prop::collection::vec((0_i64..200, 0_usize..3), 1..40),
+            (phone, all) in (1_u32..4, 1_u32..8),
         ) {
-            let first = [Window { limit: first, period: seconds(30) }];
-            let second = [Window { limit: second, period: seconds(40) }, Window { limit: 8, period: seconds(100) }];
-            let starts = starts_of_two_keys(&arrivals, [&first, &second]);
+            let phone = [Window { limit: phone, period: seconds(30) }];
+            let all = [Window { limit: all, period: seconds(40) }, Window { limit: 12, period: seconds(100) }];
+            let starts = starts_of_two_keys(&arrivals, &phone, &all);
             prop_assert_eq!(starts.len(), arrivals.len());
-            for window in first.into_iter().chain(second) {
-                for group in starts.windows(window.limit as usize + 1) {
+            let times = |to: Option<usize>| -> Vec<_> {
+                starts.iter().filter(|start| to.is_none_or(|to| start.1 == to)).map(|start| start.0).collect()
+            };
+            let of_phones = (0..3).map(|to| (times(Some(to)), phone[0]));
+            for (times, window) in of_phones.chain(all.into_iter().map(|window| (times(None), window))) {
+                for group in times.windows(window.limit as usize + 1) {
                     prop_assert!(group[group.len() - 1].duration_since(group[0]).unsigned_abs() > window.period);
                 }
             }

@@ -31,6 +31,7 @@ fn whatever_dies_no_message_goes_out_twice() {
         assert_eq!(texts, ["an older message", "message 0", "message 1", "message 2"], "{label}");
         assert!(disturbed.outcomes().iter().all(|ending| ending.status == Status::Completed), "{label}");
     });
+    println!("{runs} runs");
     assert!(runs > 90, "only {runs} places to die");
 }
 
@@ -70,5 +71,6 @@ fn whatever_dies_in_an_outage_the_alert_goes_out_and_every_message_once() {
         let alerts = told.iter().filter(|text| text.contains("logged out")).count();
         assert!((1..=2).contains(&alerts) && told.len() <= 3, "{label}: {told:?}");
     });
+    println!("{runs} runs");
     assert!(runs > 200, "only {runs} places to die");
 }

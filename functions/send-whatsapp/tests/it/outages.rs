@@ -67,6 +67,7 @@ fn thirty_messages_outlast_a_logout_of_21_hours_with_one_alert_and_go_out_in_ord
     simulation.run_for(hours(20));
     assert_eq!((sandbox.slack().texts().len(), texts(&sandbox).len()), (1, 0), "one alert an outage");
     let asked = sandbox.whatsapp().requests();
+    println!("asked {asked} times in 21 hours, with 30 messages waiting");
     assert!(asked < 21 * 12 + 21 * 12 + 20, "only the first in line and the watcher ask: {asked}");
 
     sandbox.whatsapp().mend();
