@@ -21,12 +21,17 @@ Examples:
   fibreflow dev --sandbox --time-scale 60 --demo    watch every workflow at work, with no account anywhere
   fibreflow send agent/build.requested --data '{\"agent_name\": \"sharepoint\"}'
   fibreflow runs --status failed
+  fibreflow --aws runs --status failed              the same, of a deployed stack
   fibreflow show 3f2a                               the start of a run's id is enough"
 )]
 pub(crate) struct CommandLine {
     /// The folder that holds the state.
     #[arg(long, global = true, env = "FIBREFLOW_HOME", default_value = ".fibreflow", value_name = "FOLDER")]
     pub(crate) home: PathBuf,
+
+    /// Work with the stack on AWS that the environment names (DURABLE_TABLE, DURABLE_BUS, …) instead of a folder.
+    #[arg(long, global = true, env = "FIBREFLOW_AWS")]
+    pub(crate) aws: bool,
 
     #[command(subcommand)]
     pub(crate) command: Command,

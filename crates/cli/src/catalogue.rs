@@ -1,17 +1,25 @@
 //! The workflows there are.
 
 use durable::{Definition, Result, Runnable, Workflow};
-use fibreflow::{config::Settings, http::Http};
+use fibreflow::{config::Settings, http::Http, mirror::Tables};
+
+use crate::environment;
 
 /// What is known of every workflow without its services: which events it listens to, and what their data must be.
 pub(crate) fn definitions() -> Vec<Definition> {
     vec![
         build_agent::workflow().definition().clone(),
-        sync_databases::workflow().definition().clone(),
+        sync_workflow(&environment::setting).definition().clone(),
         send_whatsapp::workflow().definition().clone(),
         send_whatsapp::watch().definition().clone(),
         evaluate_foto::workflow().definition().clone(),
     ]
+}
+
+/// Started by the events that its configuration names, unless that is wrong: then it does not run, and says so.
+fn sync_workflow(lookup: &dyn Fn(&str) -> Option<String>) -> Workflow<sync_databases::Services> {
+    let tables = Tables::from_setting(lookup("SYNC_TABLES").as_deref());
+    sync_databases::workflow(&tables.unwrap_or_default())
 }
 
 /// The workflows that can run here, and those that cannot.
@@ -35,7 +43,7 @@ impl Configured {
         let settings = || Settings::new(lookup, http.clone());
         let mut configured = Self::default();
         configured.add(build_agent::workflow(), build_agent::Services::from_settings(settings()));
-        configured.add(sync_databases::workflow(), sync_databases::Services::from_settings(settings()));
+        configured.add(sync_workflow(lookup), sync_databases::Services::from_settings(settings()));
         configured.add(send_whatsapp::workflow(), send_whatsapp::Services::from_settings(settings()));
         configured.add(send_whatsapp::watch(), send_whatsapp::Watch::from_settings(settings()));
         configured.add(evaluate_foto::workflow(), evaluate_foto::Services::from_settings(settings()));

@@ -118,7 +118,7 @@ impl Demo<'_> {
     async fn sum_up(&self, runs: &[Run]) -> Result<()> {
         let mut table = table(&["WORKFLOW", "RUN", "STATUS", "STEPS", "ATTEMPTS", "TOOK", "OUTPUT"]);
         for run in runs {
-            let detail = runs::detail(self.store, run, SystemClock.now()).await?;
+            let detail = runs::detail(&self.store.ports(None), run, SystemClock.now()).await?;
             let attempts: u32 = detail.steps.iter().map(|step| step.attempts).sum();
             let result = match (&detail.error, &detail.output) {
                 (Some(error), _) => error.message().to_owned(),

@@ -80,7 +80,10 @@ async fn work(
     let store = home.store()?;
     let url = format!("http://{}", listener.local_addr()?);
     let _notice = home.post_server(&Server { pid: process::id(), url: url.clone() })?;
-    let settings = Settings { time_scale: order.time_scale, ..Settings::default() };
+    let settings = Settings::default();
+    // What is suspended in real time is suspended when time goes quicker: one watches what would happen.
+    let short_wait = settings.short_wait / order.time_scale;
+    let settings = Settings { time_scale: order.time_scale, short_wait, ..settings };
     let ports = store.ports(Some(progress.clone()));
     let worker = Worker::new(store.clone(), ports, settings, configured.runnables.clone())?;
     let registry = Registry::shipped()?;

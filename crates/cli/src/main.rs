@@ -10,6 +10,7 @@ mod guard;
 mod home;
 mod inbound;
 mod logs;
+mod place;
 mod progress;
 mod runs;
 mod sandbox;
@@ -24,7 +25,7 @@ use std::process::ExitCode;
 use args::{Command, CommandLine};
 use clap::Parser;
 use failure::Result;
-use home::Home;
+use place::Place;
 
 fn main() -> ExitCode {
     let line = CommandLine::parse();
@@ -39,13 +40,13 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn run(line: CommandLine) -> Result<()> {
-    let home = Home::new(line.home);
+    let place = Place::new(&line);
     match line.command {
-        Command::Dev(order) => dev::dev(&home, &order).await,
-        Command::Send(order) => send::send(&home, order).await,
-        Command::Runs(order) => runs::list(&home, order).await,
-        Command::Show(order) => runs::show(&home, order).await,
-        Command::Cancel(order) => runs::cancel(&home, order).await,
-        Command::Sandbox(order) => sandbox::sandbox(&home, order).await,
+        Command::Dev(order) => dev::dev(place.home("dev")?, &order).await,
+        Command::Send(order) => send::send(&place, order).await,
+        Command::Runs(order) => runs::list(&place, order).await,
+        Command::Show(order) => runs::show(&place, order).await,
+        Command::Cancel(order) => runs::cancel(&place, order).await,
+        Command::Sandbox(order) => sandbox::sandbox(place.home("sandbox")?, order).await,
     }
 }

@@ -1,14 +1,13 @@
 //! `fibreflow runs`, `show` and `cancel`: runs, looked up and shown.
 
-use durable::{Clock, Filter, Journal, Run, RunDetail, RunId, RunSummary, StepView, Wakeups, until};
-use durable_local::{Store, SystemClock};
+use durable::{Filter, Ports, Run, RunDetail, RunId, RunSummary, StepView, until};
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
     args,
     failure::{Failure, Result},
-    home::Home,
+    place::{Place, now, unknown},
     terminal::{alarming, faint, paint, rows, say, status_cell, table},
     text,
 };
@@ -19,10 +18,10 @@ const SHORT_ID: usize = 8;
 /// How much of a value is shown in a line.
 const SHORT_VALUE: usize = 80;
 
-pub(crate) async fn list(home: &Home, runs: args::Runs) -> Result<()> {
-    let store = home.existing_store()?;
+pub(crate) async fn list(place: &Place, runs: args::Runs) -> Result<()> {
+    let there = place.runs().await?;
     let filter = Filter { workflow: runs.workflow, status: runs.status, limit: runs.limit };
-    let found = store.runs(&filter).await?;
+    let found = there.ports.journal.runs(&filter).await?;
     if runs.json {
         say(serde_json::to_string_pretty(&found.iter().map(RunSummary::of).collect::<Vec<_>>())?);
         return Ok(());
@@ -31,7 +30,7 @@ pub(crate) async fn list(home: &Home, runs: args::Runs) -> Result<()> {
         say("no such runs: start one with `fibreflow send`");
         return Ok(());
     }
-    let now = SystemClock.now();
+    let now = now();
     let mut table = table(&["RUN", "WORKFLOW", "STATUS", "EVENT", "ACCEPTED", "TOOK", "WAITS FOR"]);
     for run in &found {
         table.add_row(vec![
@@ -48,11 +47,11 @@ pub(crate) async fn list(home: &Home, runs: args::Runs) -> Result<()> {
     Ok(())
 }
 
-pub(crate) async fn show(home: &Home, show: args::Show) -> Result<()> {
-    let store = home.existing_store()?;
-    let run = find(&store, &show.run).await?;
-    let now = SystemClock.now();
-    let detail = detail(&store, &run, now).await?;
+pub(crate) async fn show(place: &Place, show: args::Show) -> Result<()> {
+    let there = place.runs().await?;
+    let run = there.find(&show.run).await?;
+    let now = now();
+    let detail = detail(&there.ports, &run, now).await?;
     if show.json {
         say(serde_json::to_string_pretty(&detail)?);
     } else {
@@ -61,10 +60,10 @@ pub(crate) async fn show(home: &Home, show: args::Show) -> Result<()> {
     Ok(())
 }
 
-pub(crate) async fn cancel(home: &Home, cancel: args::Cancel) -> Result<()> {
-    let store = home.existing_store()?;
-    let run = find(&store, &cancel.run).await?;
-    match end(&store, &run.id).await? {
+pub(crate) async fn cancel(place: &Place, cancel: args::Cancel) -> Result<()> {
+    let there = place.runs().await?;
+    let run = there.find(&cancel.run).await?;
+    match end(&there.ports, &run.id).await? {
         Ended::Now(run) => say(format_args!("{} run {} is cancelled", run.workflow, run.id)),
         Ended::Before(run) => {
             return Err(Failure::new(format!(
@@ -80,8 +79,9 @@ pub(crate) async fn cancel(home: &Home, cancel: args::Cancel) -> Result<()> {
 }
 
 /// A run with its steps.
-pub(crate) async fn detail(store: &Store, run: &Run, now: Timestamp) -> Result<RunDetail> {
-    Ok(RunDetail::of(run, &store.checkpoints(&run.id).await?, store, now).await?)
+pub(crate) async fn detail(ports: &Ports, run: &Run, now: Timestamp) -> Result<RunDetail> {
+    let records = ports.journal.checkpoints(&run.id).await?;
+    Ok(RunDetail::of(run, &records, &*ports.blobs, now).await?)
 }
 
 /// How cancelling a run ended.
@@ -94,38 +94,18 @@ pub(crate) enum Ended {
 
 /// Cancels a run. What flow control holds for it is given back by whichever worker hears of it: here its services need
 /// not be known.
-pub(crate) async fn end(store: &Store, id: &RunId) -> Result<Ended> {
-    let now = SystemClock.now();
-    match store.run(id).await? {
+pub(crate) async fn end(ports: &Ports, id: &RunId) -> Result<Ended> {
+    let now = now();
+    match ports.journal.run(id).await? {
         None => return Ok(Ended::Unknown),
         Some(run) if run.status.is_final() => return Ok(Ended::Before(Box::new(run))),
         Some(_) => {}
     }
-    let Some(run) = store.cancel(id, now).await? else { return Ok(Ended::Unknown) };
-    store.wake(&run.workflow, id, now).await?;
+    let Some(run) = ports.journal.cancel(id, now).await? else { return Ok(Ended::Unknown) };
+    ports.wakeups.wake(&run.workflow, id, now).await?;
     // It may have ended by itself in between.
     let cancelled = run.status == durable::Status::Cancelled;
     Ok(if cancelled { Ended::Now(Box::new(run)) } else { Ended::Before(Box::new(run)) })
-}
-
-/// The run whose id starts like this, if there is only one.
-async fn find(store: &Store, start: &str) -> Result<Run> {
-    let found = store.find(start, 4).await?;
-    match found.as_slice() {
-        [] => Err(unknown(start)),
-        [id] => store.run(id).await?.ok_or_else(|| unknown(start)),
-        several => {
-            let ids: Vec<_> = several.iter().map(RunId::as_str).collect();
-            Err(Failure::new(format!(
-                "the ids of several runs start with {start}: {}; give more of it",
-                ids.join(", ")
-            )))
-        }
-    }
-}
-
-fn unknown(id: &str) -> Failure {
-    Failure::new(format!("there is no run {id}: `fibreflow runs` lists those there are"))
 }
 
 pub(crate) fn short_id(id: &RunId) -> &str {

@@ -5,30 +5,26 @@ use std::{
     io::{Read, stdin},
 };
 
-use durable::Clock;
-use durable_local::SystemClock;
-
 use crate::{
     args, catalogue,
     failure::{Failure, Result},
-    home::Home,
     inbound::{self, Inbound, Problem},
+    place::{Place, now},
     terminal::say,
 };
 
-pub(crate) async fn send(home: &Home, send: args::Send) -> Result<()> {
+pub(crate) async fn send(place: &Place, send: args::Send) -> Result<()> {
     let definitions = catalogue::definitions();
     let text = data(&send.data)?;
     let data =
         inbound::parse(&text).map_err(|problem| Failure::usage(format!("--data: {}", problem.error)))?;
     let event = Inbound { name: send.name, data, id: send.id };
-    let event = event.accept(&definitions, SystemClock.now())?;
+    let event = event.accept(&definitions, now())?;
     let message = inbound::starts_nothing(&definitions, &event.name);
 
-    let store = home.store()?;
     let name = event.name.clone();
-    let accepted = store.accept(event).await?;
-    let waits = !accepted.runs.is_empty() && !store.has_worker()?;
+    let (accepted, has_worker) = place.accept(event).await?;
+    let waits = !accepted.runs.is_empty() && !has_worker;
     if send.json {
         say(serde_json::to_string_pretty(&accepted)?);
         return Ok(());

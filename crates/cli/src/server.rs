@@ -190,11 +190,11 @@ async fn list_runs(State(api): State<Arc<Api>>, Query(listed): Query<Listed>) ->
 
 async fn show_run(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Response, Refusal> {
     let run = api.store.run(&RunId::from_text(&id)).await.map_err(broken)?.ok_or_else(|| unknown(&id))?;
-    Ok(Json(runs::detail(&api.store, &run, SystemClock.now()).await?).into_response())
+    Ok(Json(runs::detail(&api.store.ports(None), &run, SystemClock.now()).await?).into_response())
 }
 
 async fn cancel_run(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Response, Refusal> {
-    match runs::end(&api.store, &RunId::from_text(&id)).await? {
+    match runs::end(&api.store.ports(None), &RunId::from_text(&id)).await? {
         Ended::Now(run) => Ok(Json(RunSummary::of(&run)).into_response()),
         Ended::Before(run) => Err(refuse(
             StatusCode::CONFLICT,

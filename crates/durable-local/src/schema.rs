@@ -63,7 +63,7 @@ pub(crate) fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
         transaction.pragma_update(None, "user_version", VERSION)?;
     } else if version != VERSION {
         let problem = format!(
-            "it was made by version {version} of the store, and this is {VERSION}; use another folder"
+            "it was made by version {version} of the store, and this is {VERSION}: remove it, or use another folder"
         );
         return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_SCHEMA), Some(problem)));
     }

@@ -7,18 +7,23 @@ use std::{
     pin::pin,
     sync::Arc,
     task::Poll,
+    time::Duration,
 };
 
 use futures::FutureExt;
 use jiff::Timestamp;
 
 use crate::{
-    Admission, Begin, Envelope, Error, Happening, Next, Outcome, Payload, Ports, Result, Run, RunId,
+    Admission, Begin, Envelope, Error, Happening, Lease, Next, Outcome, Payload, Ports, Result, Run, RunId,
     Runnable, Settings, Slot, Status, Suspended, Suspension, WaitingFor, Written, after,
-    clock::seconds,
+    clock::{minutes, seconds},
+    guard,
     turn::{Stop, Turn},
     until,
 };
+
+/// The clocks of two machines differ by less.
+const CLOCK_SKEW: Duration = minutes(1);
 
 /// A message that was received for a workflow.
 #[derive(Debug, Clone)]
@@ -57,8 +62,18 @@ pub async fn drive(
         Delivery::Resume(run) => ports.journal.resume(&run, now, lease).await?,
     };
     match begin {
-        Begin::Leased(run) => Invocation { runnable, ports, settings, deadline }.work(*run).await,
+        Begin::Leased(run) => {
+            let lease = Lease { run: run.id.clone(), epoch: run.epoch };
+            let worked = Invocation { runnable, ports, settings, deadline }.work(*run).await;
+            if worked.is_err() {
+                // The next delivery need not wait for the lease to expire. When this fails too, it does.
+                let _ = ports.journal.renew(&lease, ports.clock.now()).await;
+            }
+            worked
+        }
         Begin::Busy(free_at) => Ok(Disposition::Later(free_at.min(after(now, seconds(1))))),
+        // Whoever sent this may have a clock ahead of ours: were it dropped, nothing else might come.
+        Begin::Early(wake_at) if until(now, wake_at) <= CLOCK_SKEW => Ok(Disposition::Later(wake_at)),
         // What the run waits for was made durable before the run was suspended.
         Begin::Early(_) => Ok(Disposition::Done),
         Begin::Ended(run) => {
@@ -154,7 +169,11 @@ impl Invocation<'_> {
         // The first invocation of a run has nothing to load.
         let records =
             if run.epoch == 1 { Vec::new() } else { self.ports.journal.checkpoints(&run.id).await? };
+        let runaway = guard::check(&run, &records);
         let turn = turn(&run, records);
+        if let Err(error) = runaway {
+            return self.finish(&turn, Outcome::Failed(error)).await;
+        }
         turn.observe(&Happening::Started);
         loop {
             match self.progress(&turn).await {

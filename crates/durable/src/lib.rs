@@ -7,7 +7,7 @@
 //!
 //! - `workflow`, `context`, `flow`, `retry`, `error`, `event`: what authors use.
 //! - `driver`, `turn`, `attempt`, `listen`: one invocation of a run, from message to suspension or end.
-//! - `step`, `callback`, `line`, `throttle`, `retry`: the decisions, as plain functions of records and time.
+//! - `step`, `callback`, `line`, `throttle`, `retry`, `guard`: the decisions, as plain functions of records and time.
 //! - `ports`, `run`, `payload`, `views`: what backends store and what is shown of it.
 //! - [`testing`]: a simulated backend with a virtual clock, crash injection, and the suite that holds backends to the ports.
 
@@ -19,6 +19,7 @@ mod driver;
 mod error;
 mod event;
 mod flow;
+mod guard;
 pub mod line;
 mod listen;
 mod payload;

@@ -2,9 +2,9 @@
 
 mod whatsapp;
 
-use std::{str::FromStr, sync::Arc};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
-use durable::{Error, Result};
+use durable::{Error, Result, hours};
 use secrecy::SecretString;
 use url::Url;
 
@@ -12,10 +12,11 @@ use crate::{
     convex::Convex,
     harness::Harness,
     http::{Endpoint, Http},
+    mirror::Tables,
     neon::{Neon, Postgres},
     photos::Photos,
     slack::Slack,
-    vlm::Vlm,
+    vlm::{Criteria, Vlm},
 };
 
 /// The model that is asked when no other is configured.
@@ -46,6 +47,12 @@ impl<'a> Settings<'a> {
             None => lookup(name),
         });
         self
+    }
+
+    /// Settings from the environment, for services reached over the network.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place, read once at start")]
+    pub fn from_env() -> Result<Self> {
+        Ok(Self::new(|name| std::env::var(name).ok(), Http::network()?))
     }
 
     /// The same settings with another database than `NEON_DATABASE_URL` names.
@@ -89,15 +96,47 @@ impl<'a> Settings<'a> {
         self.secret(endpoint?, "authorization", &format!("Convex {}", key?)).map(Convex::new)
     }
 
+    /// `SYNC_TABLES`: a file that lists what is mirrored, or the list itself, in JSON; without it, FibreFlow's own tables.
+    pub fn tables(&mut self) -> Option<Tables> {
+        let tables = Tables::from_setting(self.optional("SYNC_TABLES").as_deref());
+        self.good(tables)
+    }
+
     /// `SLACK_WEBHOOK_URL`.
     pub fn slack(&mut self) -> Option<Slack> {
         self.endpoint("SLACK_WEBHOOK_URL").map(Slack::new)
     }
 
-    /// `VLM_URL`, and `VLM_MODEL` if it is another than the usual.
+    /// `VLM_URL`; and, if they are others than the usual, `VLM_MODEL`, `VLM_PHOTOS_PER_CALL` and the criteria:
+    /// `FOTO_STEPS` as JSON, `[{"name":…,"label":…}]`, `FOTO_PASS_SCORE` of 10 and `FOTO_PASS_FRACTION` of 1.
     pub fn vlm(&mut self) -> Option<Vlm> {
         let model = self.optional("VLM_MODEL").unwrap_or_else(|| MODEL.to_owned());
-        self.endpoint("VLM_URL").map(|endpoint| Vlm::new(endpoint, model))
+        let (endpoint, criteria) = (self.endpoint("VLM_URL"), self.criteria());
+        let photos_per_call = self.number("VLM_PHOTOS_PER_CALL");
+        let vlm = Vlm::new(endpoint?, model).criteria(criteria?);
+        Some(photos_per_call.into_iter().fold(vlm, Vlm::photos_per_call))
+    }
+
+    fn criteria(&mut self) -> Option<Criteria> {
+        let usual = Criteria::default();
+        let steps = match self.optional("FOTO_STEPS") {
+            None => Some(usual.steps().to_vec()),
+            Some(json) => {
+                let steps = serde_json::from_str(&json).map_err(|error| {
+                    Error::fatal(format!("FOTO_STEPS: expected [{{\"name\":…,\"label\":…}}]: {error}"))
+                });
+                self.good(steps)
+            }
+        };
+        let score = self.number("FOTO_PASS_SCORE").unwrap_or(7.0);
+        let fraction = self.number("FOTO_PASS_FRACTION").unwrap_or(0.7);
+        let criteria = Criteria::new(steps?, score, fraction).map_err(|error| error.context("FOTO_…"));
+        self.good(criteria)
+    }
+
+    /// `VLM_OUTAGE_HOURS`: how long an evaluation waits for a model that is away; 48 if nothing is said.
+    pub fn vlm_outage(&mut self) -> Duration {
+        hours(self.number("VLM_OUTAGE_HOURS").unwrap_or(48))
     }
 
     /// `PHOTO_ENDPOINT` with the buckets `PHOTO_BUCKETS`, and the hosts `PHOTO_HOSTS`; lists are separated by commas.
@@ -129,6 +168,13 @@ impl<'a> Settings<'a> {
         let parsed = text
             .parse()
             .map_err(|_| Error::fatal(format!("{name} is not an address such as https://host/path")));
+        self.good(parsed)
+    }
+
+    /// A number, if one is set.
+    fn number<T: FromStr>(&mut self, name: &str) -> Option<T> {
+        let text = self.optional(name)?;
+        let parsed = text.trim().parse().map_err(|_| Error::fatal(format!("{name} is not a number")));
         self.good(parsed)
     }
 
@@ -169,5 +215,33 @@ mod tests {
         });
         let expected = "settings: CONVEX_DEPLOY_KEY is missing; SLACK_WEBHOOK_URL is missing; NEON_DATABASE_URL is missing";
         assert_eq!(error.unwrap_err().message(), expected);
+    }
+
+    #[test]
+    fn what_a_drop_is_judged_by_is_configuration() {
+        let vlm = |steps: &'static str, fraction: &'static str| {
+            let lookup = move |name: &str| {
+                let value = match name {
+                    "VLM_URL" => "http://127.0.0.1:1",
+                    "FOTO_STEPS" => steps,
+                    "FOTO_PASS_FRACTION" => fraction,
+                    _ => return None,
+                };
+                Some(value.to_owned())
+            };
+            Settings::new(lookup, Http::network().unwrap()).make(Settings::vlm)
+        };
+        vlm("", "").unwrap();
+        vlm(r#"[{"name":"router","label":"The router"}]"#, "0.5").unwrap();
+        for (steps, fraction, says) in [
+            ("router", "", "FOTO_STEPS: expected"),
+            ("[]", "", "expected 1 to 50"),
+            (r#"[{"name":"a"}]"#, "", "missing field `label`"),
+            ("", "most", "FOTO_PASS_FRACTION is not a number"),
+            ("", "70", "pass fraction: expected"),
+        ] {
+            let error = vlm(steps, fraction).unwrap_err();
+            assert!(error.message().contains(says), "{error}");
+        }
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::{
     phone::Address,
+    photos::PhotoAddress,
     vlm::Evaluation,
     whatsapp::{Pairing, Recipient},
 };
@@ -144,15 +145,19 @@ impl Event for OutageSuspected {
     const NAME: &'static str = "whatsapp/outage.suspected";
 }
 
-/// A photo is to be evaluated.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// The photos of a drop are to be evaluated.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct EvaluationRequested {
-    /// Where the photo is: `s3://bucket/key` or `https://…`.
-    pub image_url: String,
+    /// Where a photo is: `s3://bucket/key` or `https://…`.
+    #[serde(default)]
+    pub image_url: Option<String>,
+    /// Where further photos are, or all of them.
+    #[serde(default)]
+    pub photos: Vec<String>,
     /// Who is told, if anybody.
     #[serde(default)]
     pub contractor_phone: Option<String>,
-    /// The drop it shows; without it, the photo's address must name one.
+    /// The drop they show; without it, their addresses must name one.
     #[serde(default)]
     pub dr_number: Option<String>,
     /// The project it belongs to.
@@ -167,22 +172,51 @@ impl Event for EvaluationRequested {
     const NAME: &'static str = "foto/evaluation.requested";
 }
 
+/// The most photos of a drop. There are 6 to 16.
+const MOST_PHOTOS: usize = 40;
+
 impl EvaluationRequested {
-    /// The drop's number: the field, or the first `DR` with digits in the photo's address.
+    /// Where the photos are, each once, in the order they are named.
+    pub fn photos(&self) -> Result<Vec<PhotoAddress>> {
+        let first = self.image_url.iter().map(|url| ("image_url".to_owned(), url));
+        let further = self.photos.iter().enumerate().map(|(n, url)| (format!("photos[{n}]"), url));
+        let mut photos: Vec<PhotoAddress> = Vec::new();
+        for (field, url) in first.chain(further) {
+            if !photos.iter().any(|photo| photo.url == *url) {
+                photos.push(PhotoAddress { field, url: url.clone() });
+            }
+        }
+        match photos.len() {
+            0 => Err(Error::fatal("image_url, photos: expected the address of at least one photo")),
+            1..=MOST_PHOTOS => Ok(photos),
+            many => Err(Error::fatal(format!("photos: expected at most {MOST_PHOTOS}, not {many}"))),
+        }
+    }
+
+    /// The drop's number: the field, or the one `DR` with digits in the photos' addresses.
     pub fn drop(&self) -> Result<String> {
-        let is_drop = |text: &&str| {
+        let is_drop = |text: &str| {
             text.len() > 2 && text.starts_with("DR") && text[2..].bytes().all(|b| b.is_ascii_digit())
         };
-        let in_address =
-            || self.image_url.split(|c: char| !c.is_ascii_alphanumeric()).find(is_drop).map(str::to_owned);
-        match &self.dr_number {
-            Some(number) if is_drop(&number.as_str()) => Some(number.clone()),
-            Some(_) => None,
-            None => in_address(),
+        let wrong = |what: &str| {
+            Error::fatal(format!(
+                "dr_number: expected a drop's number such as DR1733758, here or in the photos' addresses{what}"
+            ))
+        };
+        if let Some(number) = &self.dr_number {
+            return if is_drop(number) { Ok(number.clone()) } else { Err(wrong("")) };
         }
-        .ok_or_else(|| {
-            Error::fatal("dr_number: expected a drop's number such as DR1733758, here or in image_url")
-        })
+        let first_in = |url: &'_ String| {
+            url.split(|c: char| !c.is_ascii_alphanumeric()).find(|part| is_drop(part)).map(str::to_owned)
+        };
+        let mut drops: Vec<_> = self.image_url.iter().chain(&self.photos).filter_map(first_in).collect();
+        drops.dedup();
+        match drops.as_slice() {
+            [] => Err(wrong("")),
+            [drop] => Ok(drop.clone()),
+            // Judged together, the good photos of one drop would pass the other.
+            [one, other, ..] => Err(wrong(&format!("; they name {one} and {other}"))),
+        }
     }
 }
 
@@ -194,15 +228,12 @@ mod tests {
 
     fn request(image_url: &str, dr_number: Option<&str>) -> Result<String> {
         let dr_number = dr_number.map(str::to_owned);
-        let (contractor_phone, project_id, requested_by) = (None, None, None);
-        EvaluationRequested {
-            image_url: image_url.into(),
-            contractor_phone,
-            dr_number,
-            project_id,
-            requested_by,
-        }
-        .drop()
+        EvaluationRequested { image_url: Some(image_url.into()), dr_number, ..Default::default() }.drop()
+    }
+
+    fn with_photos(photos: &[&str]) -> EvaluationRequested {
+        let photos = photos.iter().map(|url| (*url).to_owned()).collect();
+        EvaluationRequested { photos, ..Default::default() }
     }
 
     #[test]
@@ -213,6 +244,25 @@ mod tests {
             request("s3://photos/house.jpg", None).unwrap_err().message().starts_with("dr_number: expected")
         );
         assert!(request("s3://photos/DR1/house.jpg", Some("17")).is_err());
+    }
+
+    #[test]
+    fn photos_of_two_drops_are_not_one_drop() {
+        let mut both = with_photos(&["s3://photos/DR1/a.jpg", "s3://photos/b.jpg", "s3://photos/DR2/a.jpg"]);
+        assert!(both.drop().unwrap_err().message().ends_with("; they name DR1 and DR2"));
+        both.dr_number = Some("DR2".into());
+        assert_eq!(both.drop().unwrap(), "DR2");
+    }
+
+    #[test]
+    fn photos_are_the_seeds_one_or_many_and_each_once() {
+        let mut request = with_photos(&["s3://photos/a.jpg", "s3://photos/b.jpg", "s3://photos/a.jpg"]);
+        request.image_url = Some("s3://photos/b.jpg".into());
+        let fields: Vec<_> = request.photos().unwrap().into_iter().map(|photo| photo.field).collect();
+        assert_eq!(fields, ["image_url", "photos[0]"]);
+        assert!(with_photos(&[]).photos().unwrap_err().message().starts_with("image_url, photos: expected"));
+        request.photos = (0..41).map(|n| format!("s3://photos/{n}.jpg")).collect();
+        assert!(request.photos().unwrap_err().message().contains("at most 40, not 42"));
     }
 
     #[test]

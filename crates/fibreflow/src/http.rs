@@ -40,20 +40,33 @@ impl Http {
         Self(Transport::InProcess(service, clock))
     }
 
-    async fn send(&self, request: http::Request<Vec<u8>>, timeout: Duration) -> Result<Reply, Unanswered> {
+    /// Sends a request. Of an answer's body no more than `largest` bytes are kept, and one more where there are more.
+    async fn send(
+        &self,
+        request: http::Request<Vec<u8>>,
+        timeout: Duration,
+        largest: usize,
+    ) -> Result<Reply, Unanswered> {
         match &self.0 {
             Transport::Network(client) => {
                 let lost = |error: reqwest::Error| Unanswered::from_network(&error.without_url());
                 let mut request = reqwest::Request::try_from(request).map_err(lost)?;
                 *request.timeout_mut() = Some(timeout);
-                let response = client.execute(request).await.map_err(lost)?;
+                let mut response = client.execute(request).await.map_err(lost)?;
                 let (status, headers) = (response.status(), response.headers().clone());
+                let mut body = Vec::new();
                 // Headers without a body: the service was at work on the request.
-                let body = response.bytes().await.map_err(|error| Unanswered {
+                while let Some(part) = response.chunk().await.map_err(|error| Unanswered {
                     never_left: false,
                     reason: Error::from(error.without_url()).message().to_owned(),
-                })?;
-                Ok(Reply { status, headers, body: body.to_vec() })
+                })? {
+                    let room = largest.saturating_add(1) - body.len();
+                    body.extend_from_slice(&part[..part.len().min(room)]);
+                    if body.len() > largest {
+                        break;
+                    }
+                }
+                Ok(Reply { status, headers, body })
             }
             #[cfg(feature = "sandbox")]
             Transport::InProcess(service, clock) => {
@@ -121,12 +134,23 @@ pub struct Endpoint {
     headers: HeaderMap,
     timeout: Duration,
     discreet: bool,
+    largest: usize,
 }
 
+/// The largest answer taken, in bytes, where nothing else is said.
+const LARGEST: usize = 64 * 1024 * 1024;
+
 impl Endpoint {
-    /// A service at `base`. A request takes at most 30 s.
+    /// A service at `base`. A request takes at most 30 s, and an answer has at most 64 MiB.
     pub fn new(http: Http, base: Url) -> Self {
-        Self { http, base, headers: HeaderMap::new(), timeout: seconds(30), discreet: false }
+        Self { http, base, headers: HeaderMap::new(), timeout: seconds(30), discreet: false, largest: LARGEST }
+    }
+
+    /// The largest answer that is taken, in bytes. What is larger is not read to its end.
+    #[must_use]
+    pub fn largest(mut self, bytes: usize) -> Self {
+        self.largest = bytes;
+        self
     }
 
     /// The longest a request may take, from connecting to the end of the answer.
@@ -192,7 +216,12 @@ impl Endpoint {
             .body(body.map(|body| body.to_string().into_bytes()).unwrap_or_default())
             .map_err(|error| Error::fatal(format!("{}: {error}", self.name(&method, path))))?;
         request.headers_mut().extend(self.headers.clone());
-        match self.http.send(request, self.timeout).await {
+        match self.http.send(request, self.timeout, self.largest).await {
+            Ok(reply) if reply.body.len() > self.largest => Err(Error::fatal(format!(
+                "{}: the answer has more than {} bytes",
+                self.name(&method, path),
+                self.largest
+            ))),
             Ok(reply) if reply.status.is_success() => Ok(reply),
             Ok(mut reply) => {
                 if self.discreet {

@@ -8,6 +8,7 @@ pub mod convex;
 pub mod events;
 pub mod harness;
 pub mod http;
+pub mod mirror;
 pub mod neon;
 pub mod phone;
 pub mod photos;

@@ -1,8 +1,10 @@
 //! Neon, the company's PostgreSQL and its source of truth.
 
 mod postgres;
+mod reading;
+mod value;
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 use async_trait::async_trait;
 use durable::Result;
@@ -10,59 +12,45 @@ use serde::{Deserialize, Serialize};
 
 pub use postgres::Postgres;
 
-use crate::vlm::Evaluation;
+use crate::{
+    mirror::{Row, Table},
+    vlm::Evaluation,
+};
+
+/// The most rows that are read at once.
+pub const PAGE: usize = 500;
 
 /// What the workflows read from Neon and write to it.
 #[async_trait]
 pub trait Neon: fmt::Debug + Send + Sync {
-    /// Reads the tables that are mirrored, as of one moment.
-    async fn fetch(&self) -> Result<Snapshot>;
+    /// Reads rows of a table in the order of their keys: those of a span, or the first [`PAGE`] of it when it is open.
+    async fn page(&self, table: &Table, span: &Span) -> Result<Page>;
+
+    /// Which of these keys a table has, among the rows that are mirrored.
+    async fn existing(&self, table: &Table, keys: &[String]) -> Result<HashSet<String>>;
 
     /// Stores an evaluation, in place of an earlier one of the same drop.
     async fn store(&self, evaluation: &Evaluation) -> Result<()>;
 }
 
-/// The mirrored tables as of one moment.
+/// Keys that lie together.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Snapshot {
-    /// The contractors, by id.
-    pub contractors: Vec<Contractor>,
-    /// The projects, by id.
-    pub projects: Vec<Project>,
+pub struct Span {
+    /// The key before the first; without it, from the beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// The last key; without it, the span is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<String>,
 }
 
-impl Snapshot {
-    /// How many rows there are.
-    pub fn len(&self) -> usize {
-        self.contractors.len() + self.projects.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// A row of `contractors`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "each field is the column of that name")]
-pub struct Contractor {
-    /// A uuid or a serial number, as text.
-    pub id: String,
-    pub company_name: String,
-    pub status: Option<String>,
-    pub is_active: bool,
-    pub email: Option<String>,
-    pub phone: Option<String>,
-}
-
-/// A row of `projects`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "each field is the column of that name")]
-pub struct Project {
-    /// A uuid or a serial number, as text.
-    pub id: String,
-    pub project_name: String,
-    pub description: Option<String>,
-    pub status: String,
+/// Rows that were read together.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Page {
+    /// The rows, in the order of their keys.
+    pub rows: Vec<Row>,
+    /// Whether there were more.
+    pub more: bool,
+    /// Whether there is no such table, and need not be.
+    pub absent: bool,
 }

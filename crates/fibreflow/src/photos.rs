@@ -1,37 +1,56 @@
 //! The photo store: photos by `s3://bucket/key` or `https://host/path`, from places that are allowed.
+//!
+//! A run keeps [`PhotoRef`]s, not photos: sixteen photos as base64 are megabytes, which would be written once, read again at
+//! each resumption, and keep pictures of people's homes after they were deleted. A photo is fetched again by the call
+//! that shows it to the model, and its digest proves that it is the one that was checked.
 
-use std::{fmt, io::Cursor};
+mod jpeg;
+mod place;
+mod prepare;
+
+use std::fmt;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use durable::{Error, Result};
-use image::{ImageFormat, ImageReader};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use durable::Result;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use url::Url;
 
-use crate::http::{Endpoint, Http};
+pub use place::PhotoAddress;
 
-/// The largest photo taken, in bytes.
-const LARGEST: usize = 10 * 1024 * 1024;
+use crate::http::{Endpoint, Http};
+use place::Place;
+use prepare::LARGEST;
 
 /// Fetches photos.
 #[derive(Debug, Clone)]
 pub struct Photos {
     http: Http,
-    /// Where `s3://` is read from, path-style: `{endpoint}/{bucket}/{key}`.
+    /// Where objects are read from, path-style: `{endpoint}/{bucket}/{key}`.
     endpoint: Url,
     buckets: Vec<String>,
     hosts: Vec<String>,
 }
 
-/// A photo that was fetched, and is one.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Photo {
-    /// `image/jpeg` or `image/png`.
-    pub content_type: String,
-    /// The file.
-    #[serde(serialize_with = "to_base64", deserialize_with = "from_base64")]
-    pub bytes: Vec<u8>,
+/// A photo that was fetched and checked: what is kept of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhotoRef {
+    /// Where it is.
+    #[serde(flatten)]
+    pub address: PhotoAddress,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+    /// The length of the file in bytes.
+    pub bytes: usize,
+    /// How wide it is when it is shown to the model, in pixels.
+    pub width: u32,
+    /// How high it is then.
+    pub height: u32,
 }
+
+/// A photo, upright, at most 1280 × 960, as a JPEG file.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Photo(Vec<u8>);
 
 impl Photos {
     /// Photos in these buckets behind an S3 endpoint, and on these hosts.
@@ -39,114 +58,66 @@ impl Photos {
         Self { http, endpoint, buckets, hosts }
     }
 
-    /// Fetches a photo and sees that it is one.
-    pub async fn fetch(&self, image_url: &str) -> Result<Photo> {
-        let (base, path) = self.locate(image_url)?;
-        let reply = Endpoint::new(self.http.clone(), base).get(&path).await?;
-        Photo::read(reply.body)
+    /// Fetches photos and sees that each is one, within the limits. One that is not makes all of it an error: a step that
+    /// only this photo shows would be judged as missing.
+    pub async fn check(&self, addresses: &[PhotoAddress]) -> Result<Vec<PhotoRef>> {
+        // All addresses before any request.
+        let places = addresses.iter().map(|address| self.locate(address)).collect::<Result<Vec<_>>>()?;
+        let mut photos = Vec::new();
+        // One at a time: a decoded photo takes up to 200 MB.
+        for (address, place) in addresses.iter().zip(places) {
+            let file = self.fetch(address, place).await?;
+            let (width, height) = prepare::check(&file).map_err(|what| address.wrong(what))?;
+            let (address, sha256, bytes) = (address.clone(), digest(&file), file.len());
+            photos.push(PhotoRef { address, sha256, bytes, width, height });
+        }
+        Ok(photos)
     }
 
-    /// Where a photo is fetched from, if that is allowed.
-    fn locate(&self, image_url: &str) -> Result<(Url, String)> {
-        let wrong = |what: String| {
-            Error::fatal(format!(
-                "image_url: expected s3://bucket/key or https://host/path, of an allowed bucket or host; {what}"
-            ))
-        };
-        let url = Url::parse(image_url).map_err(|error| wrong(format!("{error}")))?;
-        let host = url.host_str().unwrap_or_default().to_owned();
-        match url.scheme() {
-            "s3" if self.buckets.contains(&host) => {
-                Ok((self.endpoint.clone(), format!("/{host}{}", url.path())))
+    /// Fetches photos again that were checked, to be shown to the model.
+    pub async fn load(&self, photos: &[PhotoRef]) -> Result<Vec<Photo>> {
+        let mut loaded = Vec::new();
+        for PhotoRef { address, sha256, .. } in photos {
+            let file = self.fetch(address, self.locate(address)?).await?;
+            if digest(&file) != *sha256 {
+                return Err(address.wrong("the photo has changed since it was checked: send the event again"));
             }
-            "s3" => Err(wrong(format!("bucket {host} is not allowed"))),
-            "https" if self.hosts.contains(&host) => {
-                let path = url.path().to_owned();
-                Ok((url, path))
-            }
-            "https" => Err(wrong(format!("host {host} is not allowed"))),
-            scheme => Err(wrong(format!("scheme {scheme} is not allowed"))),
+            loaded.push(Photo(prepare::prepare(&file).map_err(|what| address.wrong(what))?));
         }
+        Ok(loaded)
+    }
+
+    fn locate(&self, address: &PhotoAddress) -> Result<Place> {
+        place::locate(address, &self.buckets, &self.hosts)
+    }
+
+    async fn fetch(&self, address: &PhotoAddress, place: Place) -> Result<Vec<u8>> {
+        let (base, path) = match place {
+            Place::Bucket { bucket, path } => (self.endpoint.clone(), format!("/{bucket}{path}")),
+            Place::Host(url) => {
+                let path = url.path().to_owned();
+                (url, path)
+            }
+        };
+        let endpoint = Endpoint::new(self.http.clone(), base).largest(LARGEST);
+        let reply = endpoint.get(&path).await.map_err(|error| error.context(&address.field))?;
+        Ok(reply.body)
     }
 }
 
 impl Photo {
-    fn read(bytes: Vec<u8>) -> Result<Self> {
-        if bytes.len() > LARGEST {
-            return Err(Error::fatal(format!(
-                "image_url: the photo has {} bytes, expected at most {LARGEST}",
-                bytes.len()
-            )));
-        }
-        let reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format()?;
-        let content_type = match reader.format() {
-            Some(ImageFormat::Jpeg) => "image/jpeg",
-            _ => return Err(Error::fatal("image_url: expected a JPEG photo")),
-        };
-        reader
-            .into_dimensions()
-            .map_err(|error| Error::fatal(format!("image_url: the photo cannot be read: {error}")))?;
-        Ok(Self { content_type: content_type.to_owned(), bytes })
-    }
-
     /// The photo as a `data:` address.
     pub fn data_url(&self) -> String {
-        format!("data:{};base64,{}", self.content_type, BASE64_STANDARD.encode(&self.bytes))
+        format!("data:image/jpeg;base64,{}", BASE64_STANDARD.encode(&self.0))
     }
 }
 
 impl fmt::Debug for Photo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Photo({}, {} bytes)", self.content_type, self.bytes.len())
+        write!(f, "Photo({} bytes)", self.0.len())
     }
 }
 
-fn to_base64<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(&BASE64_STANDARD.encode(bytes))
-}
-
-fn from_base64<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
-    BASE64_STANDARD.decode(String::deserialize(from)?).map_err(D::Error::custom)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn photos() -> Photos {
-        let endpoint = "http://127.0.0.1:9000/".parse().unwrap();
-        Photos::new(
-            Http::network().unwrap(),
-            endpoint,
-            vec!["fibreflow-photos".into()],
-            vec!["photos.example".into()],
-        )
-    }
-
-    #[test]
-    fn only_allowed_places_are_asked() {
-        let (base, path) = photos().locate("s3://fibreflow-photos/DR1/house.jpg").unwrap();
-        assert_eq!(
-            (base.as_str(), path.as_str()),
-            ("http://127.0.0.1:9000/", "/fibreflow-photos/DR1/house.jpg")
-        );
-        assert!(photos().locate("https://photos.example/DR1.jpg").is_ok());
-        for (url, says) in [
-            ("s3://secrets/key", "bucket secrets is not allowed"),
-            ("https://169.254.169.254/latest", "host 169.254.169.254 is not allowed"),
-            ("http://photos.example/DR1.jpg", "scheme http is not allowed"),
-            ("file:///etc/passwd", "scheme file is not allowed"),
-            ("DR1.jpg", "relative URL without a base"),
-        ] {
-            let error = photos().locate(url).unwrap_err();
-            assert!(!error.is_retryable() && error.message().contains(says), "{url}: {error}");
-        }
-    }
-
-    #[test]
-    fn a_photo_is_a_photo_by_what_it_holds() {
-        for bytes in [b"<html>".to_vec(), b"\xff\xd8\xff\xe0 cut off".to_vec(), Vec::new()] {
-            assert!(Photo::read(bytes).unwrap_err().message().starts_with("image_url: "));
-        }
-    }
+fn digest(file: &[u8]) -> String {
+    hex::encode(Sha256::digest(file))
 }

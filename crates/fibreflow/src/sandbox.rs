@@ -26,7 +26,7 @@ use axum::{
 use durable::{Clock, Result};
 use tower::ServiceExt;
 
-pub use convex::ConvexSandbox;
+pub use convex::{ConvexSandbox, StoredRow, SyncRecord};
 pub use effects::{Message, Session};
 pub use fault::{Fault, ParseFaultError};
 pub use harness::HarnessSandbox;

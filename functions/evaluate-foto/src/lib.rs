@@ -1,15 +1,22 @@
-//! evaluate-foto: has a vision model judge a photo of an installation, and tells the contractor.
+//! evaluate-foto: has a vision model judge the photos of an installation, and tells the contractor.
+//!
+//! An evaluation that did not happen is no evaluation: whatever keeps a single photo from being judged ends in an error or
+//! in waiting, and then there is no row and no message.
 
-use std::sync::Arc;
+mod outage;
+
+use std::{sync::Arc, time::Duration};
 
 use durable::{Concurrency, Context, Result, Workflow, minutes};
 use fibreflow::{
     config::Settings,
     events::{EvaluationRequested, MessageQueued},
     neon::Neon,
-    photos::Photos,
-    vlm::{Evaluation, Vlm},
+    photos::{PhotoRef, Photos},
+    vlm::{Answer, Evaluation, Health, Vlm},
 };
+
+use outage::Outage;
 
 /// What an evaluation takes.
 #[derive(Debug, Clone)]
@@ -20,6 +27,8 @@ pub struct Services {
     pub vlm: Vlm,
     /// Where evaluations are stored.
     pub neon: Arc<dyn Neon>,
+    /// How long a run waits for a model that is away.
+    pub outage: Duration,
 }
 
 impl Services {
@@ -27,8 +36,18 @@ impl Services {
     pub fn from_settings(settings: Settings<'_>) -> Result<Self> {
         settings.make(|settings| {
             let (photos, vlm, neon) = (settings.photos(), settings.vlm(), settings.neon());
-            Some(Self { photos: photos?, vlm: vlm?, neon: neon? })
+            let outage = settings.vlm_outage();
+            Some(Self { photos: photos?, vlm: vlm?, neon: neon?, outage })
         })
+    }
+
+    /// One call to the model, which is asked for first: while it is away there is nothing to try.
+    async fn judge(&self, drop: &str, photos: &[PhotoRef]) -> Result<Answer> {
+        if let Health::Away { reason } = self.vlm.health().await? {
+            return Ok(Answer::Away { reason });
+        }
+        let photos = self.photos.load(photos).await?;
+        self.vlm.evaluate(drop, &photos).await
     }
 }
 
@@ -43,11 +62,17 @@ pub fn workflow() -> Workflow<Services> {
 
 async fn evaluate_foto(ctx: Context<EvaluationRequested>, services: Services) -> Result<Evaluation> {
     let request = ctx.event();
-    let drop = request.drop()?;
+    let (drop, addresses) = (request.drop()?, request.photos()?);
 
-    let photo = ctx.step("download-image").run(|| services.photos.fetch(&request.image_url)).await?;
-    let evaluation =
-        ctx.step("vlm-evaluate").timeout(minutes(5)).run(|| services.vlm.evaluate(&photo, &drop)).await?;
+    let photos = ctx.step("download-image").run(|| services.photos.check(&addresses)).await?;
+    let (mut review, mut outage) = (services.vlm.review(&drop, &photos), Outage::default());
+    while let Some(call) = review.next_call() {
+        let answer = ctx.step("vlm-evaluate").timeout(minutes(5)).run(|| services.judge(&drop, call)).await?;
+        if let Some(reason) = review.take(answer) {
+            outage.wait(&ctx, &services, reason).await?;
+        }
+    }
+    let evaluation = review.evaluation()?;
     ctx.step("store-result").run(|| services.neon.store(&evaluation)).await?;
     if let Some(phone) = &request.contractor_phone {
         ctx.send_event("queue-notification", MessageQueued::for_evaluation(phone, &evaluation)).await?;

@@ -3,6 +3,7 @@
 //! A task that takes longer than a caller waits for becomes the event `{agent}/{action}`; whatever listens to it, a
 //! workflow or an agent's own queue, does the work.
 
+mod entry;
 mod registry;
 mod task;
 
@@ -11,6 +12,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+pub use entry::invoke;
 pub use registry::{Agent, Registry};
 pub use task::Task;
 

@@ -1,16 +1,22 @@
-//! sync-databases: mirrors Neon's tables to Convex every six hours.
+//! sync-databases: mirrors Neon's tables to Convex every six hours, and when an import into Neon has finished.
+//!
+//! Which tables is configuration ([`fibreflow::mirror::Tables`]). A table is read page by page and compared with the hashes
+//! that Convex keeps beside its documents; what differs is pushed. Then Convex's keys are looked up in Neon, and rows that are
+//! gone are marked. No step records rows, only from which key to which there is something to do: a run's records stay small,
+//! and nobody's phone number is among them.
+
+mod mirror;
+mod report;
 
 use std::sync::Arc;
 
 use durable::{Concurrency, Context, Result, Retry, Workflow, minutes, seconds};
 use fibreflow::{
-    config::Settings,
-    convex::{Convex, batches},
-    events::SyncRequested,
-    neon::Neon,
-    slack::Slack,
+    config::Settings, convex::Convex, events::SyncRequested, mirror::Tables, neon::Neon, slack::Slack,
 };
-use serde::{Deserialize, Serialize};
+
+use mirror::Mirror;
+pub use report::{Refusals, Synced, TableSynced};
 
 /// What a sync takes.
 #[derive(Debug, Clone)]
@@ -19,6 +25,8 @@ pub struct Services {
     pub neon: Arc<dyn Neon>,
     /// The mirror.
     pub convex: Convex,
+    /// What is mirrored.
+    pub tables: Arc<Tables>,
     /// Who is told.
     pub slack: Slack,
 }
@@ -28,50 +36,73 @@ impl Services {
     pub fn from_settings(settings: Settings<'_>) -> Result<Self> {
         settings.make(|settings| {
             let (neon, convex, slack) = (settings.neon(), settings.convex(), settings.slack());
-            Some(Self { neon: neon?, convex: convex?, slack: slack? })
+            let tables = settings.tables().map(Arc::new);
+            Some(Self { neon: neon?, convex: convex?, tables: tables?, slack: slack? })
         })
     }
 }
 
-/// What a sync did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Synced {
-    /// Rows read from Neon.
-    pub rows: usize,
-    /// Batches pushed to Convex.
-    pub batches: usize,
-    /// Rows that were new there.
-    pub inserted: u32,
-    /// Rows that were there already.
-    pub updated: u32,
-}
-
 /// Never two syncs at once, whatever started them.
-pub fn workflow() -> Workflow<Services> {
-    Workflow::new("sync-databases", sync_databases)
+pub fn workflow(tables: &Tables) -> Workflow<Services> {
+    let workflow = Workflow::new("sync-databases", sync_databases)
         .on_schedule("0 */6 * * *")
         .on_event("databases/sync.requested")
-        .concurrency(Concurrency::limit(1))
+        .concurrency(Concurrency::limit(1));
+    tables.start_on.iter().fold(workflow, Workflow::on_event)
 }
 
 async fn sync_databases(ctx: Context<SyncRequested>, services: Services) -> Result<Synced> {
-    let Services { neon, convex, slack } = &services;
+    let Services { neon, convex, tables, slack } = &services;
+    // A database that sleeps, and one that is busy, need time; Convex is asked again sooner.
+    let patiently = || Retry::fixed(3, seconds(30));
+    let backoff = || Retry::exponential(5, seconds(1)).cap(minutes(1)).jitter(0.2);
 
-    let rows = ctx.step("fetch-neon-data").retry(Retry::fixed(3, seconds(30))).run(|| neon.fetch()).await?;
-    let batches = ctx.step("transform-data").run(async || Ok(batches(&rows))).await?;
+    let mut synced = Synced::default();
+    'tables: for table in &tables.tables {
+        let mirror = Mirror::new(&**neon, convex, table);
+        let mut counted = TableSynced::new(table.target());
 
-    let mut synced = Synced { rows: rows.len(), batches: batches.len(), inserted: 0, updated: 0 };
-    for batch in &batches {
-        let backoff = Retry::exponential(5, seconds(1)).cap(minutes(1)).jitter(0.2);
-        let pushed = ctx.step("sync-batch").retry(backoff).run(|| convex.push(batch)).await?;
-        synced.inserted += pushed.inserted;
-        synced.updated += pushed.updated;
+        let mut after = None;
+        loop {
+            let fetch = ctx.step("fetch-neon-data").retry(patiently()).timeout(minutes(2));
+            let page = fetch.run(|| mirror.fetch(after)).await?;
+            mirror.expect(&page)?;
+            if page.absent {
+                synced.tables_absent.push(table.target().to_owned());
+                continue 'tables;
+            }
+            let transform = ctx.step("transform-data").retry(backoff()).timeout(minutes(2));
+            let changes = transform.run(|| mirror.compare(&page)).await?;
+            for batch in &changes.batches {
+                let push = ctx.step("sync-batch").retry(backoff()).timeout(minutes(5));
+                counted.pushed(batch, push.run(|| mirror.push(batch)).await?);
+            }
+            counted.compared(&page, &changes);
+            if !page.more || counted.is_hopeless() {
+                break;
+            }
+            after = page.last();
+        }
+
+        let mut after = None;
+        loop {
+            let find = ctx.step("find-removed").retry(backoff()).timeout(minutes(2));
+            let gone = find.run(|| mirror.find_removed(after)).await?;
+            for batch in &gone.batches {
+                ctx.step("mark-removed").retry(backoff()).run(|| mirror.mark_removed(batch)).await?;
+                counted.removed(batch);
+            }
+            if gone.next.is_none() {
+                break;
+            }
+            after = gone.next;
+        }
+
+        ctx.step("record-sync").retry(backoff()).run(|| mirror.record(&counted)).await?;
+        synced.add(counted);
     }
 
-    let text = format!(
-        "Database sync complete: {} rows in {} batches, {} new and {} updated",
-        synced.rows, synced.batches, synced.inserted, synced.updated
-    );
+    let text = synced.text();
     ctx.step("notify-complete")
         .retry(Retry::exponential(5, seconds(5)).jitter(0.2))
         .run(|| slack.notify(&text))

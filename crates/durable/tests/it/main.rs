@@ -5,5 +5,6 @@ mod callbacks;
 mod conformance;
 mod crashes;
 mod flow;
+mod messages;
 mod replay;
 mod steps;

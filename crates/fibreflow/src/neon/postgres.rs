@@ -1,22 +1,23 @@
 //! Neon over the PostgreSQL protocol.
 
-use std::{future::Future, pin::Pin};
+use std::{collections::HashSet, future::Future, pin::Pin};
 
 use async_trait::async_trait;
 use durable::{Error, Result, seconds};
 use futures::future::join;
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::{ExposeSecret, SecretString};
-use tokio_postgres::{Client, Config, IsolationLevel, NoTls, config::SslMode, error::SqlState};
+use tokio_postgres::{Client, Config, NoTls, config::SslMode, error::SqlState};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{Contractor, Neon, Project, Snapshot};
-use crate::vlm::Evaluation;
+use super::{Neon, Page, Span, reading};
+use crate::{mirror::Table, vlm::Evaluation};
 
 /// A PostgreSQL database at an address.
 ///
 /// Neon counts its connections: there is one an operation, closed at its end. TLS is used when the address asks for it
-/// (`sslmode=require`), and then the server's certificate is checked.
+/// (`sslmode=require`), and then the server's certificate is checked. What is mirrored is read in single statements without a
+/// name, each complete in itself: a pooler may hand each to another server.
 #[derive(Clone, Debug)]
 pub struct Postgres {
     /// Parsed anew for each connection: the parsed form would show the password when printed.
@@ -60,70 +61,31 @@ impl Postgres {
 type Connection = Pin<Box<dyn Future<Output = PgResult<()>> + Send>>;
 
 /// Does something with a client, which it must drop, while its connection is driven beside it.
-async fn over<T>(connection: Connection, work: impl Future<Output = PgResult<T>>) -> Result<T> {
-    let (result, _) = join(work, connection).await;
-    result.map_err(|error| explain(&error))
+async fn over<T>(connection: Connection, work: impl Future<Output = Result<T>>) -> Result<T> {
+    join(work, connection).await.0
 }
 
 #[async_trait]
 impl Neon for Postgres {
-    async fn fetch(&self) -> Result<Snapshot> {
-        let (mut client, connection) = self.connect().await?;
-        over(connection, async move { fetch(&mut client).await }).await
+    async fn page(&self, table: &Table, span: &Span) -> Result<Page> {
+        let (client, connection) = self.connect().await?;
+        over(connection, async move { reading::page(&client, table, span).await }).await
+    }
+
+    async fn existing(&self, table: &Table, keys: &[String]) -> Result<HashSet<String>> {
+        let (client, connection) = self.connect().await?;
+        over(connection, async move { reading::existing(&client, table, keys).await }).await
     }
 
     async fn store(&self, evaluation: &Evaluation) -> Result<()> {
         let steps = serde_json::to_value(&evaluation.step_results)?;
         let (client, connection) = self.connect().await?;
-        over(connection, async move { store(&client, evaluation, steps).await }).await
+        over(
+            connection,
+            async move { store(&client, evaluation, steps).await.map_err(|error| explain(&error)) },
+        )
+        .await
     }
-}
-
-async fn fetch(client: &mut Client) -> PgResult<Snapshot> {
-    // One snapshot for both tables: a project never refers to a contractor that was not read.
-    let transaction = client
-        .build_transaction()
-        .isolation_level(IsolationLevel::RepeatableRead)
-        .read_only(true)
-        .start()
-        .await?;
-    let contractors = transaction
-        .query(
-            "select id::text, company_name, status, coalesce(is_active, false) as is_active, email, phone
-             from contractors order by contractors.id",
-            &[],
-        )
-        .await?;
-    let projects = transaction
-        .query(
-            "select id::text, project_name, description, coalesce(status, 'unknown') as status
-             from projects order by projects.id",
-            &[],
-        )
-        .await?;
-    transaction.commit().await?;
-    let contractor = |row: &tokio_postgres::Row| {
-        Ok(Contractor {
-            id: row.try_get("id")?,
-            company_name: row.try_get("company_name")?,
-            status: row.try_get("status")?,
-            is_active: row.try_get("is_active")?,
-            email: row.try_get("email")?,
-            phone: row.try_get("phone")?,
-        })
-    };
-    let project = |row: &tokio_postgres::Row| {
-        Ok(Project {
-            id: row.try_get("id")?,
-            project_name: row.try_get("project_name")?,
-            description: row.try_get("description")?,
-            status: row.try_get("status")?,
-        })
-    };
-    Ok(Snapshot {
-        contractors: contractors.iter().map(contractor).collect::<PgResult<_>>()?,
-        projects: projects.iter().map(project).collect::<PgResult<_>>()?,
-    })
 }
 
 async fn store(client: &Client, evaluation: &Evaluation, steps: serde_json::Value) -> PgResult<()> {
@@ -162,7 +124,7 @@ fn tls() -> MakeRustlsConnect {
 }
 
 /// What an error of the database's means. Its text never holds the address.
-fn explain(error: &tokio_postgres::Error) -> Error {
+pub(super) fn explain(error: &tokio_postgres::Error) -> Error {
     let text = match error.as_db_error() {
         Some(refused) => format!("Neon: {}: {}", refused.code().code(), refused.message()),
         None => format!(
@@ -182,6 +144,9 @@ fn explain(error: &tokio_postgres::Error) -> Error {
             | SqlState::INVALID_CATALOG_NAME
             | SqlState::UNDEFINED_TABLE
             | SqlState::UNDEFINED_COLUMN
+            | SqlState::UNDEFINED_FUNCTION
+            | SqlState::SYNTAX_ERROR
+            | SqlState::DATATYPE_MISMATCH
             | SqlState::INSUFFICIENT_PRIVILEGE),
         ) => Error::fatal(text),
         _ => Error::new(text),

@@ -38,6 +38,8 @@ struct Switch {
     /// For how many requests more; `None` until it is switched off.
     times: Option<u32>,
     requests: u64,
+    /// Those of them that are not about its health.
+    orders: u64,
 }
 
 /// Paths that say how the service is rather than do something: only a fault of the whole service meets them.
@@ -86,6 +88,11 @@ impl Desk {
         self.switch().requests
     }
 
+    /// How many requests came that ask it to do something.
+    pub(super) fn orders(&self) -> u64 {
+        self.switch().orders
+    }
+
     /// The state the whole service is in, if something is wrong with it.
     pub(super) fn state(&self) -> Option<Fault> {
         self.switch().fault.filter(|fault| fault.is_state())
@@ -95,9 +102,16 @@ impl Desk {
     fn meet(&self, path: &str) -> Option<Fault> {
         let mut switch = self.switch();
         switch.requests += 1;
+        let is_account = ACCOUNTS.contains(&path);
+        switch.orders += u64::from(!is_account);
         let fault = switch.fault?;
-        if ACCOUNTS.contains(&path) {
+        // A model that is missing is missing from the list of models, too.
+        if is_account && !(fault == Fault::ModelMissing && path == "/v1/models") {
             return Some(fault).filter(|fault| fault.is_state());
+        }
+        if fault == Fault::Dies {
+            (switch.fault, switch.times) = (Some(Fault::Unreachable), None);
+            return Some(Fault::Reset);
         }
         if let Some(times) = switch.times {
             switch.times = Some(times - 1);

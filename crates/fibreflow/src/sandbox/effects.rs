@@ -10,7 +10,8 @@ use std::{
 use durable::{Error, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+
+use super::convex::{StoredRow, SyncRecord};
 
 /// A coding session that was started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +48,9 @@ pub struct Message {
 pub(super) enum Effect {
     Session(Session),
     Message { service: String, message: Message },
-    Upserted { table: String, rows: Vec<Map<String, Value>> },
+    Upserted { table: String, fields: Option<Vec<String>>, rows: Vec<StoredRow>, at: Timestamp },
+    Removed { table: String, neon_ids: Vec<String>, at: Timestamp },
+    SyncRecorded { table: String, records: Vec<SyncRecord> },
     Notified { text: String, at: Timestamp },
 }
 

@@ -24,7 +24,7 @@ pub enum Fault {
     LoggedOut,
     /// WhatsApp: the connection is down for a while.
     Disconnected,
-    /// VLM: 404, the model does not exist.
+    /// VLM: 404, the model does not exist; it is not among those the server has either.
     ModelMissing,
     /// VLM: 400, the prompt is longer than the model takes.
     TooLong,
@@ -32,6 +32,10 @@ pub enum Fault {
     CutOff,
     /// VLM: the answer is prose.
     Prose,
+    /// VLM: the model will not answer.
+    Refusal,
+    /// VLM: the server dies over a call, and nothing answers from then on.
+    Dies,
     /// Convex: status 200, and in it an error.
     Refuse,
     /// Harness: the session starts and crashes.
@@ -42,7 +46,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them, each with the services that can have it (none named: all) and what it does.
-    pub const ALL: [(Self, &'static [&'static str], &'static str); 15] = [
+    pub const ALL: [(Self, &'static [&'static str], &'static str); 17] = [
         (Self::Hang, &[], "requests are read and never answered"),
         (Self::Reset, &[], "the connection is reset before anything was done"),
         (Self::LostAnswer, &[], "the request is carried out, then the connection is reset"),
@@ -51,10 +55,12 @@ impl Fault {
         (Self::ServerError, &[], "500"),
         (Self::LoggedOut, WHATSAPP, "a person must pair the phone again"),
         (Self::Disconnected, WHATSAPP, "the connection to WhatsApp is down"),
-        (Self::ModelMissing, &["vlm"], "404, the model does not exist"),
+        (Self::ModelMissing, &["vlm"], "404, the model does not exist, nor is it listed"),
         (Self::TooLong, &["vlm"], "400, the prompt is longer than the model takes"),
         (Self::CutOff, &["vlm"], "the answer ends in the middle"),
         (Self::Prose, &["vlm"], "the answer is prose instead of JSON"),
+        (Self::Refusal, &["vlm"], "the model will not answer"),
+        (Self::Dies, &["vlm"], "the server dies over a call, and nothing answers from then on"),
         (Self::Refuse, &["convex"], "status 200, and in it an error"),
         (Self::SessionFails, &["harness"], "the session starts and crashes"),
         (Self::NoService, &["slack"], "404 no_service"),

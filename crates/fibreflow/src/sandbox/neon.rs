@@ -1,54 +1,79 @@
 //! Neon in memory, for simulations, which cannot wait for sockets.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use async_trait::async_trait;
 use durable::{Error, Result};
+use serde_json::{Map, Value, json};
 
 use crate::{
-    neon::{Contractor, Neon, Project, Snapshot},
+    mirror::{Problem, Row, Table},
+    neon::{Neon, PAGE, Page, Span},
     vlm::Evaluation,
 };
 
-/// A database in memory.
+/// A database in memory. Its keys are in the order of their text; it knows no filters.
 #[derive(Debug, Default)]
 pub struct MemoryNeon(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    snapshot: Snapshot,
+    tables: BTreeMap<String, BTreeMap<String, Row>>,
     reviews: Vec<Evaluation>,
     failures: u32,
-    fetches: u32,
+    reads: u32,
     stores: u32,
 }
 
 impl MemoryNeon {
     /// A database with so many rows.
     pub fn with_rows(contractors: u32, projects: u32) -> Self {
-        let contractor = |n| Contractor {
-            id: format!("c{n}"),
-            company_name: format!("Contractor {n}"),
-            status: (n % 3 != 0).then(|| "approved".to_owned()),
-            is_active: n % 5 != 0,
-            email: (n % 2 == 0).then(|| format!("office@contractor{n}.example")),
-            phone: None,
-        };
-        let project = |n| Project {
-            id: format!("p{n}"),
-            project_name: format!("Project {n}"),
-            description: None,
-            status: "active".to_owned(),
-        };
-        let snapshot = Snapshot {
-            contractors: (1..=contractors).map(contractor).collect(),
-            projects: (1..=projects).map(project).collect(),
-        };
-        Self(Mutex::new(State { snapshot, ..State::default() }))
+        let neon = Self::default();
+        for n in 1..=contractors {
+            let mut contractor =
+                json!({ "company_name": format!("Contractor {n}"), "is_active": n % 5 != 0 });
+            if n % 3 != 0 {
+                contractor["status"] = "approved".into();
+            }
+            if n % 2 == 0 {
+                contractor["email"] = format!("office@contractor{n}.example").into();
+            }
+            neon.put("contractors", &format!("c{n}"), contractor);
+        }
+        for n in 1..=projects {
+            let project = json!({ "project_name": format!("Project {n}"), "status": "active" });
+            neon.put("projects", &format!("p{n}"), project);
+        }
+        neon
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a row in, or in the place of another. Fields that are null are NULL.
+    pub fn put(&self, table: &str, key: &str, values: Value) {
+        let values = match values {
+            Value::Object(values) => values.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+            _ => Map::new(),
+        };
+        let row = Row { key: key.to_owned(), values, problem: None };
+        self.state().tables.entry(table.to_owned()).or_default().insert(key.to_owned(), row);
+    }
+
+    /// Puts a value into a row that Convex cannot hold.
+    pub fn put_unrepresentable(&self, table: &str, key: &str, column: &str, reason: &str) {
+        if let Some(row) = self.state().tables.get_mut(table).and_then(|rows| rows.get_mut(key)) {
+            row.problem = Some(Problem { column: column.to_owned(), reason: reason.to_owned() });
+        }
+    }
+
+    /// Deletes a row.
+    pub fn delete(&self, table: &str, key: &str) {
+        self.state().tables.get_mut(table).and_then(|rows| rows.remove(key));
     }
 
     /// Refuses the next `times` connections, as a database that sleeps does.
@@ -61,9 +86,9 @@ impl MemoryNeon {
         self.state().reviews.clone()
     }
 
-    /// How often the tables were read.
-    pub fn fetches(&self) -> u32 {
-        self.state().fetches
+    /// How often a table was read that is there.
+    pub fn reads(&self) -> u32 {
+        self.state().reads
     }
 
     /// How often an evaluation was stored.
@@ -83,10 +108,33 @@ impl MemoryNeon {
 
 #[async_trait]
 impl Neon for MemoryNeon {
-    async fn fetch(&self) -> Result<Snapshot> {
+    async fn page(&self, table: &Table, span: &Span) -> Result<Page> {
         let mut state = self.connect()?;
-        state.fetches += 1;
-        Ok(state.snapshot.clone())
+        let Some(rows) = state.tables.get(&table.name) else {
+            let problem = format!("Neon: table {}: there is no such table", table.name);
+            return if table.optional {
+                Ok(Page { absent: true, ..Page::default() })
+            } else {
+                Err(Error::fatal(problem))
+            };
+        };
+        let most = if span.through.is_none() { PAGE } else { usize::MAX };
+        let within = |key: &&String| {
+            span.after.as_ref().is_none_or(|after| *key > after)
+                && span.through.as_ref().is_none_or(|through| *key <= through)
+        };
+        let mut within = rows.iter().filter(|(key, _)| within(key)).map(|(_, row)| row.clone());
+        let rows = within.by_ref().take(most).collect();
+        let page = Page { rows, more: within.next().is_some(), absent: false };
+        state.reads += 1;
+        Ok(page)
+    }
+
+    async fn existing(&self, table: &Table, keys: &[String]) -> Result<HashSet<String>> {
+        let state = self.connect()?;
+        let rows = state.tables.get(&table.name);
+        let is_there = |key: &&String| rows.is_some_and(|rows| rows.contains_key(*key));
+        Ok(keys.iter().filter(is_there).cloned().collect())
     }
 
     async fn store(&self, evaluation: &Evaluation) -> Result<()> {

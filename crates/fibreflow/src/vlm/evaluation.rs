@@ -2,42 +2,10 @@
 
 use std::fmt::Write;
 
+use durable::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use super::answer::Judgement;
-
-/// A step of an installation that a photo can show.
-#[derive(Debug, Clone, Copy)]
-pub struct Step {
-    /// Its name, for machines.
-    pub name: &'static str,
-    /// Its name, for people.
-    pub label: &'static str,
-}
-
-const fn step(name: &'static str, label: &'static str) -> Step {
-    Step { name, label }
-}
-
-/// The ten steps of an installation.
-pub const STEPS: [Step; 10] = [
-    step("house_photo", "House"),
-    step("cable_span", "Cable span from the pole"),
-    step("cable_entry_outside", "Cable entry, outside"),
-    step("cable_entry_inside", "Cable entry, inside"),
-    step("wall_installation", "Wall before installation"),
-    step("ont_back_and_barcode", "Back of the ONT with its barcode"),
-    step("power_meter", "Power meter reading"),
-    step("ups_serial", "Serial number of the UPS"),
-    step("final_installation", "Finished installation"),
-    step("ont_lights_and_dr_label", "Green lights of the ONT and the DR label"),
-];
-
-/// A step passes from this score on.
-const PASSING_SCORE: f64 = 7.0;
-
-/// A drop passes when at least so many of ten steps do.
-const PASSING_TENTHS: usize = 7;
+use super::{Criteria, Judgement};
 
 /// Whether a drop is as it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,29 +59,29 @@ pub struct StepResult {
 }
 
 impl Evaluation {
-    /// What these judgements, one for each of [`STEPS`], make of a drop.
-    pub(super) fn of(drop: &str, judgements: Vec<Judgement>) -> Self {
-        let results: Vec<_> = (1..)
-            .zip(STEPS)
-            .filter_map(|(number, step)| {
-                let judged = judgements.iter().find(|judged| judged.name == step.name)?;
-                Some(StepResult {
-                    step_number: number,
-                    step_name: step.name.to_owned(),
-                    step_label: step.label.to_owned(),
-                    passed: judged.score >= PASSING_SCORE,
-                    score: judged.score,
-                    comment: judged.comment.clone(),
-                })
-            })
-            .collect();
+    /// What these judgements make of a drop. A step without one is an error and not a score of 0.
+    pub(super) fn of(drop: &str, criteria: &Criteria, judgements: &[Judgement]) -> Result<Self> {
+        let mut results = Vec::new();
+        for (number, step) in (1..).zip(criteria.steps()) {
+            let judged = judgements
+                .iter()
+                .find(|judged| judged.name == step.name)
+                .ok_or_else(|| Error::fatal(format!("step {} was not judged", step.name)))?;
+            results.push(StepResult {
+                step_number: number,
+                step_name: step.name.clone(),
+                step_label: step.label.clone(),
+                passed: criteria.passes(judged.score),
+                score: judged.score,
+                comment: judged.comment.clone(),
+            });
+        }
         let passed = results.iter().filter(|step| step.passed).count();
-        #[expect(clippy::cast_precision_loss, reason = "ten steps")]
+        #[expect(clippy::cast_precision_loss, reason = "at most fifty steps")]
         let average = results.iter().map(|step| step.score).sum::<f64>() / results.len().max(1) as f64;
-        let is_pass = !results.is_empty() && passed * 10 >= results.len() * PASSING_TENTHS;
         let mut evaluation = Self {
             dr_number: drop.to_owned(),
-            overall_status: if is_pass { Status::Pass } else { Status::Fail },
+            overall_status: if criteria.is_enough(passed) { Status::Pass } else { Status::Fail },
             // The column holds two decimals.
             average_score: (average * 100.0).round() / 100.0,
             total_steps: count(results.len()),
@@ -122,7 +90,7 @@ impl Evaluation {
             markdown_report: String::new(),
         };
         evaluation.markdown_report = evaluation.report();
-        evaluation
+        Ok(evaluation)
     }
 
     /// What the contractor is told.
@@ -154,11 +122,24 @@ impl Evaluation {
         );
         for step in &self.step_results {
             let mark = if step.passed { "pass" } else { "fail" };
-            let comment = step.comment.replace(['|', '\n'], " ");
-            let _ = writeln!(report, "| {} | {:.1} | {mark} | {comment} |", step.step_label, step.score);
+            let (label, comment) = (cell(&step.step_label), cell(&step.comment));
+            let _ = writeln!(report, "| {label} | {:.1} | {mark} | {comment} |", step.score);
         }
         report
     }
+}
+
+/// Text as it stands in a cell of a markdown table, with nothing in it that marks up.
+fn cell(text: &str) -> String {
+    let mut cell = String::new();
+    for c in text.chars() {
+        match c {
+            '\n' | '\r' => cell.push(' '),
+            '\\' | '|' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '!' | '#' => cell.extend(['\\', c]),
+            c => cell.push(c),
+        }
+    }
+    cell
 }
 
 fn count(steps: usize) -> i32 {
@@ -169,13 +150,18 @@ fn count(steps: usize) -> i32 {
 mod tests {
     use super::*;
 
-    fn evaluation(scores: [f64; 10]) -> Evaluation {
-        let judged = |(step, score): (Step, f64)| Judgement {
-            name: step.name.into(),
-            score,
+    fn judged(scores: &[f64], criteria: &Criteria) -> Result<Evaluation> {
+        let judged = |(step, score): (&super::super::Step, &f64)| Judgement {
+            name: step.name.clone(),
+            score: *score,
             comment: "blurred".into(),
         };
-        Evaluation::of("DR1", STEPS.into_iter().zip(scores).map(judged).collect())
+        let judgements: Vec<_> = criteria.steps().iter().zip(scores).map(judged).collect();
+        Evaluation::of("DR1", criteria, &judgements)
+    }
+
+    fn evaluation(scores: [f64; 10]) -> Evaluation {
+        judged(&scores, &Criteria::default()).unwrap()
     }
 
     #[test]
@@ -194,5 +180,34 @@ mod tests {
             message,
             "DR1: PASS (9 of 10 steps, 7.4 of 10)\n• Green lights of the ONT and the DR label: blurred"
         );
+    }
+    #[test]
+    fn a_step_that_was_not_judged_is_no_zero() {
+        let error = judged(&[9.0; 9], &Criteria::default()).unwrap_err();
+        assert_eq!(error.message(), "step ont_lights_and_dr_label was not judged");
+        assert!(judged(&[], &Criteria::default()).is_err());
+    }
+
+    #[test]
+    fn other_steps_and_thresholds_judge_otherwise() {
+        let steps = Criteria::default().steps()[..4].to_vec();
+        let strict = Criteria::new(steps.clone(), 9.0, 1.0).unwrap();
+        let lenient = Criteria::new(steps, 5.0, 0.5).unwrap();
+        let scores = [9.0, 9.0, 5.0, 0.0];
+        let (strict, lenient) = (judged(&scores, &strict).unwrap(), judged(&scores, &lenient).unwrap());
+        assert_eq!((strict.overall_status, strict.passed_steps, strict.total_steps), (Status::Fail, 2, 4));
+        assert_eq!((lenient.overall_status, lenient.passed_steps), (Status::Pass, 3));
+    }
+
+    #[test]
+    fn the_report_is_a_table_whatever_the_model_wrote() {
+        let criteria = Criteria::new(Criteria::default().steps()[..1].to_vec(), 7.0, 0.7).unwrap();
+        let comment = "a | b [click](http://x) `c`".to_owned();
+        let judgement = Judgement { name: "house_photo".into(), score: 6.5, comment };
+        let report = Evaluation::of("DR1", &criteria, &[judgement]).unwrap().markdown_report;
+        let expected = "# DR1: FAIL\n\n0 of 1 steps passed, average score 6.50 of 10.\n\n\
+                        | Step | Score | | Comment |\n| --- | --: | --- | --- |\n\
+                        | House | 6.5 | fail | a \\| b \\[click\\](http://x) \\`c\\` |\n";
+        assert_eq!(report, expected);
     }
 }

@@ -7,10 +7,10 @@ use fibreflow::{
     config::Settings,
     harness::Harness,
     http::Http,
-    photos::Photos,
+    photos::{Photo, PhotoAddress, PhotoRef, Photos},
     sandbox::{Fault, Listening, Sandbox, Scene},
     slack::Slack,
-    vlm::Vlm,
+    vlm::{Answer, Health, Vlm},
     whatsapp::{Pairing, Recipient, Trace, WhatsApp},
 };
 use jiff::Timestamp;
@@ -68,6 +68,15 @@ impl Rig {
     fn photos(&self) -> Photos {
         self.settings().make(Settings::photos).unwrap()
     }
+
+    async fn check(&self, key: &str) -> Result<Vec<PhotoRef>> {
+        let url = format!("s3://fibreflow-photos/{key}");
+        self.photos().check(&[PhotoAddress { field: "photos[3]".into(), url }]).await
+    }
+
+    async fn photo(&self) -> Vec<Photo> {
+        self.photos().load(&self.check("DR1/house.jpg").await.unwrap()).await.unwrap()
+    }
 }
 
 fn person() -> Recipient {
@@ -85,8 +94,9 @@ async fn everything_answers() {
     let to = person();
     rig.whatsapp().send(&to, "hello").await.unwrap();
     rig.slack().notify("hello").await.unwrap();
-    let photo = rig.photos().fetch("s3://fibreflow-photos/DR1/house.jpg").await.unwrap();
-    assert_eq!(rig.vlm().evaluate(&photo, "DR1").await.unwrap().total_steps, 10);
+    assert_eq!(rig.vlm().health().await.unwrap(), Health::Serving);
+    let answer = rig.vlm().evaluate("DR1", &rig.photo().await).await.unwrap();
+    assert!(matches!(&answer, Answer::Judged { photos: 1, steps } if steps.len() == 10), "{answer:?}");
     let (harness, built) = (rig.harness(), "build");
     let sessions = harness.sessions("sharepoint", built);
     let list = sessions.initialize().await.unwrap();
@@ -171,17 +181,69 @@ async fn the_older_service_says_when_it_is_not_connected_and_nothing_was_sent() 
 #[tokio::test]
 async fn a_model_that_is_missing_is_an_error_and_never_a_score() {
     let rig = Rig::start().await;
-    let photo = rig.photos().fetch("s3://fibreflow-photos/DR1/house.jpg").await.unwrap();
+    let photo = rig.photo().await;
     for (fault, kind_of_it) in [
         (Fault::ModelMissing, ErrorKind::Retryable),
         (Fault::TooLong, ErrorKind::Fatal),
         (Fault::CutOff, ErrorKind::Retryable),
         (Fault::Prose, ErrorKind::Retryable),
+        (Fault::Refusal, ErrorKind::Retryable),
+        (Fault::ServerError, ErrorKind::Retryable),
+        (Fault::TooManyRequests, ErrorKind::NoEffect),
         (Fault::Reset, ErrorKind::Retryable),
     ] {
         rig.sandbox.vlm().break_down(fault, Some(1));
-        assert_eq!(kind(rig.vlm().evaluate(&photo, "DR1").await), kind_of_it, "{fault}");
+        assert_eq!(kind(rig.vlm().evaluate("DR1", &photo).await), kind_of_it, "{fault}");
     }
+}
+
+#[tokio::test]
+async fn a_model_that_is_away_is_told_from_one_that_fails() {
+    let rig = Rig::start().await;
+    let photo = rig.photo().await;
+    for (fault, says) in [
+        (
+            Fault::ModelMissing,
+            "the server has Qwen/Qwen3-VL-30B-A3B-Instruct, and not Qwen/Qwen3-VL-8B-Instruct",
+        ),
+        (Fault::Unreachable, "/health"),
+        (Fault::Dies, "/health"),
+    ] {
+        rig.sandbox.vlm().break_down(fault, None);
+        let answer = rig.vlm().evaluate("DR1", &photo).await.unwrap();
+        let Answer::Away { reason } = answer else { panic!("{fault}: {answer:?}") };
+        assert!(reason.contains(says), "{fault}: {reason}");
+        assert!(matches!(rig.vlm().health().await.unwrap(), Health::Away { .. }), "{fault}");
+        rig.sandbox.vlm().mend();
+        assert_eq!(rig.vlm().health().await.unwrap(), Health::Serving, "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn more_than_the_model_takes_at_once_asks_for_fewer() {
+    let rig = Rig::start().await;
+    let photo = rig.photo().await;
+    let two = [photo.clone(), photo.clone()].concat();
+    for fault in [Fault::TooLong, Fault::CutOff] {
+        rig.sandbox.vlm().break_down(fault, Some(1));
+        let answer = rig.vlm().evaluate("DR1", &two).await.unwrap();
+        assert!(matches!(answer, Answer::TooMany { photos: 2, .. }), "{fault}: {answer:?}");
+    }
+    // More photos than the server was set up for.
+    let seven: Vec<_> = photo.iter().cycle().take(7).cloned().collect();
+    let answer = rig.vlm().evaluate("DR1", &seven).await.unwrap();
+    assert!(matches!(answer, Answer::TooMany { photos: 7, .. }), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_photo_that_is_too_large_is_not_read_to_its_end() {
+    let rig = Rig::start().await;
+    let error = rig.check("DR1/heavy.jpg").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fatal);
+    assert!(error.message().starts_with("photos[3]: GET 127.0.0.1"), "{error}");
+    assert!(error.message().ends_with("the answer has more than 10485760 bytes"), "{error}");
+    let [photo] = &rig.check("DR1/large.jpg").await.unwrap()[..] else { panic!("not one photo") };
+    assert_eq!((photo.width, photo.height), (1280, 960));
 }
 
 #[tokio::test]
@@ -246,9 +308,9 @@ async fn a_fault_is_switched_over_http_and_one_that_does_not_suit_is_refused() {
     assert_eq!(switch("nonsense").await.unwrap().status(), 422);
     let account: serde_json::Value = switch("model-missing").await.unwrap().json().await.unwrap();
     assert_eq!((&account["fault"], &account["times"]), (&"model-missing".into(), &1.into()));
-    let photo = rig.photos().fetch("s3://fibreflow-photos/DR1/house.jpg").await.unwrap();
-    assert!(rig.vlm().evaluate(&photo, "DR1").await.unwrap_err().message().contains("does not exist"));
-    rig.vlm().evaluate(&photo, "DR1").await.unwrap();
+    let photo = rig.photo().await;
+    assert!(rig.vlm().evaluate("DR1", &photo).await.unwrap_err().message().contains("does not exist"));
+    rig.vlm().evaluate("DR1", &photo).await.unwrap();
 }
 
 /// What one sandbox did, the next one knows: a line that was cut off when it died is dropped.

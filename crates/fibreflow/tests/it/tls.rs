@@ -2,18 +2,18 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use durable::ErrorKind;
-use fibreflow::{neon::Neon, sandbox::postgres::PostgresSandbox};
+use fibreflow::sandbox::postgres::PostgresSandbox;
 
 use crate::{
-    neon::assert_refused,
-    server::{changed, execute, home, neon, password, until, with_server},
+    neon::{assert_refused, fetch},
+    server::{changed, execute, home, password, until, with_server},
 };
 
 #[tokio::test]
 async fn a_server_without_tls_is_refused_when_tls_is_required() {
     let home = home();
     with_server(home.path(), async |server| {
-        let error = neon(&over_tls(server)).fetch().await.unwrap_err();
+        let error = fetch(&over_tls(server)).await.unwrap_err();
         assert_refused(&error, "server does not support TLS", ErrorKind::Fatal, &password(server));
     })
     .await;
@@ -30,7 +30,7 @@ async fn a_certificate_that_nobody_vouches_for_is_refused() {
         execute(server, "select pg_reload_conf()").await;
         until(server, "select current_setting('ssl')::boolean").await;
 
-        let error = neon(&over_tls(server)).fetch().await.unwrap_err();
+        let error = fetch(&over_tls(server)).await.unwrap_err();
         assert_refused(
             &error,
             "invalid peer certificate: UnknownIssuer",
@@ -38,7 +38,7 @@ async fn a_certificate_that_nobody_vouches_for_is_refused() {
             &password(server),
         );
         // The server is there and would have served.
-        neon(server.url()).fetch().await.unwrap();
+        fetch(server.url()).await.unwrap();
     })
     .await;
 }

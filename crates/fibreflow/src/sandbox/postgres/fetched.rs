@@ -67,7 +67,8 @@ async fn install(folder: &Path, name: &str, integrity: &str) -> Result<()> {
     fs::write(folder.join("package-lock.json"), pinned.to_string())?;
     let mut npm = Command::new("npm");
     // The package's own script would only make the links below.
-    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(folder);
+    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", "--fetch-retries=1"])
+        .current_dir(folder);
     npm.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     match timeout(seconds(180), npm.status()).await {
         Ok(Ok(status)) if status.success() => link(&folder.join("node_modules").join(name)),

@@ -1,10 +1,14 @@
 //! evaluate-foto on the simulated clock, with its real clients and the sandbox's services.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod drops;
+mod failures;
+mod outage;
+
 use std::cell::RefCell;
 
 use durable::{
-    Event, RunId, Status, minutes,
+    Event, Payload, RunId, Status, StepState, minutes,
     testing::{Simulation, crash_everywhere},
 };
 use evaluate_foto::{Services, workflow};
@@ -15,9 +19,15 @@ use fibreflow::{
 use serde_json::{Value, json};
 
 fn simulation() -> (Simulation, Sandbox) {
+    simulation_with(|_| {})
+}
+
+/// A simulation whose services are changed before they are used.
+fn simulation_with(change: impl FnOnce(&mut Services)) -> (Simulation, Sandbox) {
     let simulation = Simulation::default();
     let sandbox = Sandbox::open(Scene::new(simulation.clock())).unwrap();
-    let services = Services::from_settings(sandbox.settings()).unwrap();
+    let mut services = Services::from_settings(sandbox.settings()).unwrap();
+    change(&mut services);
     (simulation.with(workflow().with(services)), sandbox)
 }
 
@@ -25,6 +35,41 @@ fn request(simulation: &mut Simulation, drop: u32) -> RunId {
     let image_url = format!("s3://fibreflow-photos/DR{drop}/house.jpg");
     let data = json!({"image_url": image_url, "contractor_phone": "0821234567"});
     simulation.send(EvaluationRequested::NAME, data).remove(0)
+}
+
+/// Asks for a drop with so many photos.
+fn request_photos(simulation: &mut Simulation, drop: u32, photos: usize) -> RunId {
+    let photos: Vec<_> = (1..=photos).map(|n| format!("s3://fibreflow-photos/DR{drop}/{n}.jpg")).collect();
+    let data = json!({"photos": photos, "contractor_phone": "0821234567"});
+    simulation.send(EvaluationRequested::NAME, data).remove(0)
+}
+
+/// The names of a run's steps, in order.
+fn steps(simulation: &Simulation, run: &RunId) -> Vec<String> {
+    simulation.checkpoints(run).iter().map(|step| step.step.to_string()).collect()
+}
+
+/// What a step of a run returned, as it is on record.
+fn recorded(simulation: &Simulation, run: &RunId, step: &str) -> String {
+    let records = simulation.checkpoints(run);
+    let record = records.iter().find(|record| record.step.to_string() == step).expect("no such step");
+    let StepState::Completed { output: Payload::Json(json) } = &record.state else {
+        panic!("{step} has no small result: {:?}", record.state)
+    };
+    json.clone()
+}
+
+/// Why a run failed, and that nothing came of it.
+fn failure(simulation: &Simulation, sandbox: &Sandbox, run: &RunId) -> String {
+    let run = simulation.run(run);
+    assert_eq!(run.status, Status::Failed);
+    assert_nothing(simulation, sandbox);
+    run.error.unwrap().message().to_owned()
+}
+
+/// No evaluation, no row, no message.
+fn assert_nothing(simulation: &Simulation, sandbox: &Sandbox) {
+    assert_eq!((sandbox.neon().stores(), messages(simulation).len()), (0, 0));
 }
 
 fn messages(simulation: &Simulation) -> Vec<Value> {
@@ -48,8 +93,10 @@ fn a_photo_is_judged_stored_and_its_contractor_told() {
     let told = messages(&simulation);
     assert_eq!((told.len(), &told[0]["phone"]), (1, &json!("0821234567")));
     assert!(told[0]["message"].as_str().unwrap().starts_with("DR1733758: "), "{}", told[0]["message"]);
-    let steps: Vec<_> = simulation.checkpoints(&run).iter().map(|step| step.step.to_string()).collect();
-    assert_eq!(steps, ["download-image", "vlm-evaluate", "store-result", "queue-notification"]);
+    assert_eq!(
+        steps(&simulation, &run),
+        ["download-image", "vlm-evaluate", "store-result", "queue-notification"]
+    );
 }
 
 #[test]
@@ -82,9 +129,12 @@ fn an_evaluation_that_did_not_happen_leaves_no_row_and_no_message() {
         Fault::Hang,
         Fault::Reset,
         Fault::ServerError,
+        Fault::TooManyRequests,
         Fault::CutOff,
         Fault::Prose,
+        Fault::Refusal,
         Fault::Unreachable,
+        Fault::Dies,
     ];
     for fault in faults {
         let (mut simulation, sandbox) = simulation();
@@ -92,9 +142,14 @@ fn an_evaluation_that_did_not_happen_leaves_no_row_and_no_message() {
         let run = request(&mut simulation, 1);
         simulation.run_until_idle();
         assert_eq!(simulation.run(&run).status, Status::Failed, "{fault}");
-        let calls = if fault == Fault::TooLong { 1 } else { 4 };
-        assert_eq!(sandbox.vlm().requests(), calls, "{fault}: 3 retries unless they cannot help");
-        assert_eq!((sandbox.neon().stores(), messages(&simulation).len()), (0, 0), "{fault}");
+        let asked = match fault {
+            // Known outages: nothing is asked until the model is back.
+            Fault::ModelMissing | Fault::Unreachable => 0,
+            Fault::TooLong | Fault::Dies => 1,
+            _ => 4,
+        };
+        assert_eq!(sandbox.vlm().asked(), asked, "{fault}: 3 retries unless they cannot help");
+        assert_nothing(&simulation, &sandbox);
     }
 }
 
@@ -114,7 +169,7 @@ fn a_judgement_takes_five_minutes_at_most() {
     request(&mut simulation, 1);
     simulation.run_for(minutes(5));
     simulation.run_for(minutes(2));
-    assert_eq!((sandbox.vlm().requests(), sandbox.neon().stores()), (2, 1));
+    assert_eq!((sandbox.vlm().asked(), sandbox.neon().stores()), (2, 1));
 }
 
 #[test]
@@ -125,6 +180,13 @@ fn a_photo_that_is_none_or_is_elsewhere_is_refused() {
         ("file:///etc/DR1", "scheme file is not allowed"),
         ("s3://fibreflow-photos/DR1/missing.jpg", "NoSuchKey"),
         ("s3://fibreflow-photos/DR1/broken.jpg", "image_url: the photo cannot be read"),
+        (
+            "s3://fibreflow-photos/DR1/truncated.jpg",
+            "image_url: the photo cannot be read: the file is cut off",
+        ),
+        ("s3://fibreflow-photos/DR1/text.jpg", "image_url: expected a JPEG or PNG photo"),
+        ("s3://fibreflow-photos/DR1/heavy.jpg", "the answer has more than 10485760 bytes"),
+        ("s3://fibreflow-photos/DR1/bomb.jpg", "image_url: the photo has 65535 × 65535 pixels"),
         ("s3://fibreflow-photos/house.jpg", "dr_number: expected"),
     ] {
         let (mut simulation, sandbox) = simulation();
@@ -168,12 +230,33 @@ fn whatever_dies_there_is_one_row_and_one_message() {
     assert!(runs > 100, "only {runs} places to die");
 }
 
+/// Every row of the table of failures names tests that exist.
+#[test]
+fn the_table_of_failures_names_its_tests() {
+    let sources = [
+        include_str!("main.rs"),
+        include_str!("drops.rs"),
+        include_str!("failures.rs"),
+        include_str!("outage.rs"),
+        include_str!("../../../../crates/fibreflow/src/photos/prepare.rs"),
+        include_str!("../../../../crates/fibreflow/src/vlm/answer.rs"),
+        include_str!("../../../../crates/fibreflow/tests/it/neon.rs"),
+    ]
+    .concat();
+    let (_, table) = include_str!("../../../../docs/evaluate-foto.md").split_once("## What fails").unwrap();
+    let rows: Vec<_> = table.lines().filter(|line| line.starts_with("| ") && line.ends_with("` |")).collect();
+    assert!(rows.len() >= 20, "{} rows", rows.len());
+    for name in rows.iter().flat_map(|row| row.rsplit(" | ").next().unwrap().split('`').skip(1).step_by(2)) {
+        assert!(sources.contains(&format!("fn {name}(")), "there is no test {name}");
+    }
+}
+
 /// What the README shows is what runs.
 #[test]
 fn the_readme_shows_it_as_it_is() {
-    let source = include_str!("../src/lib.rs");
+    let source = include_str!("../../src/lib.rs");
     let start = source.find("pub fn workflow()").unwrap();
     let end = start + source[start..].find("async fn evaluate_foto(").unwrap();
     let end = end + source[end..].find("\n}\n").unwrap();
-    assert!(include_str!("../../../README.md").contains(&source[start..end]));
+    assert!(include_str!("../../../../README.md").contains(&source[start..end]));
 }

@@ -1,0 +1,117 @@
+//! A batch from a workflow's queue: each record on its own, all at the same time.
+
+use std::sync::Arc;
+
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use durable::{
+    Begin, Clock, Delivery, Disposition, Error, Journal, Lease, Outcome, Result, Run, after, seconds,
+};
+use futures::future::join_all;
+use jiff::Timestamp;
+
+use crate::{Aws, Function, SystemClock, message, wakeups::DEFERRALS};
+
+impl Function {
+    /// Which records failed. The others are deleted from the queue.
+    pub(crate) async fn batch(
+        &self,
+        aws: &Arc<Aws>,
+        batch: SqsEvent,
+        deadline: Timestamp,
+    ) -> SqsBatchResponse {
+        let records = batch.records.iter().map(async |record| {
+            let id = record.message_id.clone().unwrap_or_default();
+            self.record(aws, record, deadline).await.is_err().then_some(id)
+        });
+        let mut response = SqsBatchResponse::default();
+        for failed in join_all(records).await.into_iter().flatten() {
+            response.add_failure(failed);
+        }
+        response
+    }
+
+    async fn record(&self, aws: &Arc<Aws>, record: &SqsMessage, deadline: Timestamp) -> Result<()> {
+        let workflow = &self.runnable.definition().name;
+        let body = record.body.clone().unwrap_or_default();
+        let delivery = message::of_text(&body, workflow).inspect_err(|error| {
+            let (message, receives) = (record.message_id.as_deref(), receives(record));
+            tracing::error!(message, receives, workflow, %error, "a message that cannot be read");
+        })?;
+        let run = self.run_of(&delivery);
+        let put_off = match self.carry_out(aws, delivery.clone(), deadline).await {
+            Ok(Disposition::Done) => return Ok(()),
+            Ok(Disposition::Later(at)) => Ok(at),
+            // Whoever names a time asks for patience, and nothing has failed: see `throttle`.
+            Err(error) => match error.delay() {
+                Some(delay) => Ok(after(SystemClock.now(), delay)),
+                None => Err(error),
+            },
+        };
+        match put_off {
+            Ok(at) => aws.defer(workflow, body, at, deferrals(record)).await.inspect_err(|error| {
+                tracing::warn!(%run, workflow, %error, "cannot put a message off");
+            }),
+            Err(error) => {
+                let receives = receives(record);
+                tracing::warn!(%run, workflow, receives, %error, "will try again");
+                if receives >= aws.settings.receives {
+                    self.give_up(aws, delivery, deadline, &error).await;
+                } else {
+                    self.come_again(aws, record, receives).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// A message that failed comes again after seconds, not after the visibility timeout, which outlasts an invocation.
+    async fn come_again(&self, aws: &Aws, record: &SqsMessage, receives: u32) {
+        let Ok(queue) = aws.settings.queue(&self.runnable.definition().name) else { return };
+        let Some(receipt) = &record.receipt_handle else { return };
+        let seconds = (5_i32 << receives.min(6)).min(300);
+        let request = aws.clients.sqs().change_message_visibility().queue_url(&queue.url);
+        let changed = request.receipt_handle(receipt).visibility_timeout(seconds).send().await;
+        if changed.is_err() {
+            tracing::warn!("the visibility of a message cannot be changed: it comes again later");
+        }
+    }
+
+    /// The message goes to the dead letters; its run fails with the reason.
+    async fn give_up(&self, aws: &Arc<Aws>, delivery: Delivery, deadline: Timestamp, error: &Error) {
+        let run = self.run_of(&delivery);
+        let reason = format!("given up after {} deliveries: {error}", aws.settings.receives);
+        let failed = async {
+            let now = SystemClock.now();
+            let until = after(now, seconds(30));
+            let begin = match delivery {
+                Delivery::Start(event) => {
+                    let queued = Run::queued(&self.runnable.definition().name, event, now);
+                    aws.begin(queued, now, until).await?
+                }
+                Delivery::Resume(run) => aws.resume(&run, now, until).await?,
+            };
+            if let Begin::Leased(run) = begin {
+                let lease = Lease { run: run.id, epoch: run.epoch };
+                aws.finish(&lease, &Outcome::Failed(Error::fatal(&reason)), None, now).await?;
+                // Its end gives back what it held.
+                self.carry_out(aws, Delivery::Resume(lease.run), deadline).await?;
+            }
+            Ok::<(), Error>(())
+        };
+        match failed.await {
+            Ok(()) => tracing::error!(%run, reason, "given up"),
+            Err(error) => tracing::error!(%run, reason, %error, "given up, and the run cannot be told"),
+        }
+    }
+}
+
+/// How often a message was received, this time included.
+fn receives(record: &SqsMessage) -> u32 {
+    record.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1)
+}
+
+/// How often a message was put off before.
+fn deferrals(record: &SqsMessage) -> u32 {
+    let count = record.message_attributes.get(DEFERRALS).and_then(|count| count.string_value.as_ref());
+    count.and_then(|count| count.parse().ok()).unwrap_or(0)
+}

@@ -1,0 +1,242 @@
+//! What comes to a workflow's queue, or with a direct invocation, and what it means.
+
+use durable::{Delivery, Envelope, Error, Result, RunId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The source of the events that this engine publishes.
+pub(crate) const SOURCE: &str = "durable";
+
+/// What is told to whoever sent something else.
+const EXPECTED: &str = r#"expected an EventBridge event, {"durable":"schedule","workflow":…,"time":…} or {"durable":"wake","run":…}"#;
+
+/// A message of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "durable", rename_all = "snake_case")]
+pub(crate) enum Own {
+    /// A time of a workflow's schedule has come.
+    Schedule {
+        /// The workflow.
+        workflow: String,
+        /// Which time, as the schedule names it: a repeated delivery names the same.
+        time: String,
+    },
+    /// A run is to be looked at.
+    Wake {
+        /// The run.
+        run: RunId,
+    },
+}
+
+impl Own {
+    pub(crate) fn wake(run: &RunId) -> Result<String> {
+        Ok(serde_json::to_string(&Self::Wake { run: run.clone() })?)
+    }
+}
+
+/// What EventBridge makes of an event.
+#[derive(Debug, Deserialize)]
+struct BridgeEvent {
+    id: String,
+    source: String,
+    #[serde(rename = "detail-type")]
+    detail_type: String,
+    time: Timestamp,
+    detail: Value,
+}
+
+/// An event as a person writes it down to try something.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BareEvent {
+    name: String,
+    data: Value,
+    id: Option<String>,
+}
+
+/// What to put on a queue for a delivery to come again.
+pub(crate) fn body_of(delivery: &Delivery) -> Result<String> {
+    match delivery {
+        Delivery::Resume(run) => Own::wake(run),
+        Delivery::Start(event) => Ok(serde_json::json!({
+            "id": event.id, "source": SOURCE, "detail-type": event.name, "time": event.sent_at, "detail": event,
+        })
+        .to_string()),
+    }
+}
+
+/// Reads the body of a queue's message.
+pub(crate) fn of_text(body: &str, workflow: &str) -> Result<Delivery> {
+    let body = serde_json::from_str(body)
+        .map_err(|error| Error::fatal(format!("the message is not JSON ({error}); {EXPECTED}")))?;
+    of_value(body, workflow)
+}
+
+/// Reads a message.
+pub(crate) fn of_value(body: Value, workflow: &str) -> Result<Delivery> {
+    if body.get("durable").is_some() {
+        return own(body, workflow);
+    }
+    if body.get("detail-type").is_none() {
+        return Err(Error::fatal(format!("the message is {}; {EXPECTED}", shape(&body))));
+    }
+    let event: BridgeEvent =
+        serde_json::from_value(body).map_err(|error| Error::fatal(format!("EventBridge event: {error}")))?;
+    let envelope = if event.source == SOURCE {
+        let envelope: Envelope = serde_json::from_value(event.detail).map_err(|error| {
+            Error::fatal(format!(
+                "detail: {error}; expected {{id, name, data, sent_at}} from source {SOURCE}"
+            ))
+        })?;
+        Envelope::untyped(envelope.id, envelope.name, envelope.data, envelope.sent_at)?
+    } else {
+        Envelope::untyped(event.id, event.detail_type, event.detail, event.time)?
+    };
+    Ok(Delivery::Start(envelope))
+}
+
+/// Reads what a function was invoked with directly: a message, or a bare event `{"name", "data", "id"?}`. Without an id, it
+/// has that of the request, so that Lambda's own retries start one run.
+pub(crate) fn of_invocation(body: Value, workflow: &str, request: &str, now: Timestamp) -> Result<Delivery> {
+    let bare =
+        body.get("name").is_some() && body.get("detail-type").is_none() && body.get("durable").is_none();
+    if !bare {
+        return of_value(body, workflow)
+            .map_err(|error| Error::fatal(format!(r#"{error}; or {{"name":…,"data":…,"id"?:…}}"#)));
+    }
+    let event: BareEvent =
+        serde_json::from_value(body).map_err(|error| Error::fatal(format!("event: {error}")))?;
+    let id = event.id.unwrap_or_else(|| request.to_owned());
+    Ok(Delivery::Start(Envelope::untyped(id, event.name, event.data, now)?))
+}
+
+fn own(body: Value, workflow: &str) -> Result<Delivery> {
+    let own = serde_json::from_value(body).map_err(|error| Error::fatal(format!("{error}; {EXPECTED}")))?;
+    match own {
+        Own::Wake { run } => Ok(Delivery::Resume(run)),
+        Own::Schedule { workflow: named, .. } if named != workflow => {
+            Err(Error::fatal(format!("workflow: the schedule of {named} sends to the queue of {workflow}")))
+        }
+        Own::Schedule { workflow, time } => {
+            let sent_at = time.parse().map_err(|error| {
+                Error::fatal(format!("time: {error}; expected a time such as 2026-01-01T06:00:00Z"))
+            })?;
+            let (id, name) = (format!("{workflow}@{time}"), format!("schedule/{workflow}"));
+            Ok(Delivery::Start(Envelope::untyped(id, name, Value::Object(Map::new()), sent_at)?))
+        }
+    }
+}
+
+/// What kind of thing a value is, without its contents: these may be personal.
+fn shape(value: &Value) -> String {
+    match value {
+        Value::Object(fields) => {
+            let names: Vec<_> = fields.keys().take(8).map(String::as_str).collect();
+            format!("an object with the fields [{}]", names.join(", "))
+        }
+        Value::Array(items) => format!("an array of {}", items.len()),
+        Value::String(_) => "a string".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn start(body: &Value) -> Envelope {
+        match of_text(&body.to_string(), "sync").unwrap() {
+            Delivery::Start(event) => event,
+            Delivery::Resume(run) => panic!("resumes {run}"),
+        }
+    }
+
+    fn refused(body: &str) -> String {
+        of_text(body, "sync").unwrap_err().message().to_owned()
+    }
+
+    fn bridge(source: &str, detail: &Value) -> Value {
+        json!({"version": "0", "id": "b-1", "source": source, "detail-type": "agent/build.requested", "account": "1",
+               "time": "2026-01-02T03:04:05Z", "region": "x", "resources": [], "detail": detail})
+    }
+
+    #[test]
+    fn our_own_events_keep_their_id() {
+        let envelope = json!({"id": "r/s", "name": "agent/build.requested", "data": {"n": 1}, "sent_at": "2026-01-01T00:00:00Z"});
+        let event = start(&bridge("durable", &envelope));
+        assert_eq!((event.id.as_str(), event.data), ("r/s", json!({"n": 1})));
+        assert!(
+            refused(&bridge("durable", &json!({"n": 1})).to_string())
+                .starts_with("detail: missing field `id`")
+        );
+    }
+
+    #[test]
+    fn an_event_from_elsewhere_has_the_id_of_the_bus() {
+        let event = start(&bridge("shop", &json!({"n": 1})));
+        assert_eq!((event.id.as_str(), event.name.as_str()), ("b-1", "agent/build.requested"));
+        assert_eq!(
+            (event.data, event.sent_at.to_string().as_str()),
+            (json!({"n": 1}), "2026-01-02T03:04:05Z")
+        );
+    }
+
+    #[test]
+    fn a_scheduled_time_is_one_event() {
+        let event =
+            start(&json!({"durable": "schedule", "workflow": "sync", "time": "2026-01-02T06:00:00Z"}));
+        assert_eq!(event.id, "sync@2026-01-02T06:00:00Z");
+        assert_eq!((event.name.as_str(), event.data), ("schedule/sync", json!({})));
+        let other = refused(r#"{"durable":"schedule","workflow":"other","time":"2026-01-02T06:00:00Z"}"#);
+        assert_eq!(other, "workflow: the schedule of other sends to the queue of sync");
+        assert!(refused(r#"{"durable":"schedule","workflow":"sync","time":"six"}"#).starts_with("time: "));
+    }
+
+    #[test]
+    fn a_delivery_that_is_put_off_comes_again_as_it_was() {
+        let event =
+            Envelope { id: "e".into(), name: "go".into(), data: json!([1]), sent_at: Timestamp::UNIX_EPOCH };
+        let body = body_of(&Delivery::Start(event.clone())).unwrap();
+        assert_eq!(start(&serde_json::from_str(&body).unwrap()), event);
+    }
+
+    #[test]
+    fn a_wake_up_names_its_run() {
+        let run = RunId::of("sync", "1");
+        let Delivery::Resume(read) = of_text(&Own::wake(&run).unwrap(), "sync").unwrap() else {
+            panic!("a start")
+        };
+        assert_eq!(read, run);
+    }
+
+    #[test]
+    fn what_is_none_of_these_is_told_what_was_expected() {
+        for (body, says) in [
+            ("{", "not JSON"),
+            ("[1]", "an array of 1"),
+            (r#"{"phone":"+27820000000"}"#, "an object with the fields [phone]"),
+            (r#"{"durable":"dance"}"#, "unknown variant `dance`"),
+        ] {
+            let error = refused(body);
+            assert!(error.contains(says) && error.contains(EXPECTED), "{error}");
+            assert!(!error.contains("27820000000"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_bare_event_starts_a_run_directly() {
+        let invoked = |body| of_invocation(body, "sync", "request-1", Timestamp::UNIX_EPOCH);
+        let Delivery::Start(event) = invoked(json!({"name": "go", "data": {}})).unwrap() else { panic!() };
+        assert_eq!((event.id.as_str(), event.name.as_str()), ("request-1", "go"));
+        let Delivery::Start(event) = invoked(json!({"name": "go", "data": {}, "id": "mine"})).unwrap() else {
+            panic!()
+        };
+        assert_eq!(event.id, "mine");
+        let error = invoked(json!({"name": "go", "dat": {}})).unwrap_err();
+        assert!(error.message().starts_with("event: unknown field `dat`"), "{error}");
+        assert!(invoked(json!({})).unwrap_err().message().contains(r#"or {"name""#));
+    }
+}

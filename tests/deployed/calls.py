@@ -1,0 +1,22 @@
+"""Calls that the test makes on the local AWS, one a run, as JSON on standard input: {"call": …, …}. Prints the answer."""
+
+import json
+import sys
+
+import boto3
+
+order = json.load(sys.stdin)
+match order["call"]:
+    case "invoke":
+        answer = boto3.client("lambda").invoke(
+            FunctionName=order["function"], Payload=json.dumps(order["payload"]).encode()
+        )
+        print(json.dumps({"answer": json.loads(answer["Payload"].read() or b"null"), "error": answer.get("FunctionError")}))
+    case "send":
+        boto3.client("sqs").send_message(QueueUrl=order["queue"], MessageBody=order["body"])
+        print("null")
+    case "received":
+        attributes = boto3.client("sqs").get_queue_attributes(
+            QueueUrl=order["queue"], AttributeNames=["ApproximateNumberOfMessages"]
+        )
+        print(attributes["Attributes"]["ApproximateNumberOfMessages"])

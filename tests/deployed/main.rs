@@ -1,0 +1,111 @@
+//! The real template on a local AWS: MiniStack runs the compiled functions, over their real clients, against stand-ins for
+//! FibreFlow's services and a real PostgreSQL. Every event is delivered twice.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod stack;
+
+use fibreflow::sandbox::Fault;
+use serde_json::json;
+
+use stack::{Stack, eventually};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_deployed_template_carries_every_workflow_to_its_end() {
+    let stack = Stack::deploy().await;
+    every_workflow_completes(&stack).await;
+    a_task_that_takes_long_becomes_an_event(&stack).await;
+    a_process_that_dies_in_the_middle_of_a_step_loses_nothing(&stack).await;
+    a_malformed_message_fails_alone(&stack);
+    stack.neon.stop().await.unwrap();
+}
+
+async fn every_workflow_completes(stack: &Stack) {
+    let events = [
+        ("agent/build.requested", json!({"agent_name": "sharepoint"})),
+        ("databases/sync.requested", json!({})),
+        ("whatsapp/message.queued", json!({"phone": "0821234567", "message": "hello"})),
+        (
+            "foto/evaluation.requested",
+            json!({"image_url": "s3://fibreflow-photos/DR1733758/house.jpg", "contractor_phone": "0831112222"}),
+        ),
+    ];
+    let runs: Vec<_> = events
+        .iter()
+        .map(|(name, data)| stack.send(name, &format!("first {name}"), data).remove(0))
+        .collect();
+    for run in &runs {
+        let run = stack.ended(run).await;
+        assert_eq!(run["status"], "completed", "{run:#}");
+    }
+    // The contractor's message is a run of its own, started by the event that the evaluation sent.
+    let messages = eventually("both messages go out", async || {
+        let messages = stack.sandbox.whatsapp().messages();
+        (messages.len() >= 2).then_some(messages)
+    });
+    let mut texts: Vec<_> = messages.await.into_iter().map(|message| message.text).collect();
+    texts.sort();
+    assert!(texts[0].starts_with("DR1733758: ") && texts[1] == "hello" && texts.len() == 2, "{texts:?}");
+
+    let sessions = stack.sandbox.harness().sessions();
+    let built: Vec<_> = sessions.iter().filter_map(|session| session.feature_id).collect();
+    assert_eq!((sessions.len(), built), (4, vec![1, 2]), "each session once, though each event came twice");
+    assert!(stack.sandbox.convex().rows("contractors").len() > 50);
+    assert_eq!(stack.sandbox.slack().texts().len(), 1);
+    assert_eq!(stack.sandbox.vlm().calls(), 1);
+}
+
+async fn a_task_that_takes_long_becomes_an_event(stack: &Stack) {
+    let task = json!({
+        "id": "task-1", "agent": "whatsapp", "action": "message.queued", "estimated_duration": 90,
+        "phone": "0821234567", "message": "from a task",
+    });
+    let order =
+        json!({"call": "invoke", "function": stack.resources["OrchestratorFunction"], "payload": task});
+    let answer = stack.call(&order);
+    assert_eq!(answer["answer"], json!({"status": "queued", "id": "task-1"}), "{answer}");
+    eventually("the task's message goes out", async || {
+        let messages = stack.sandbox.whatsapp().messages();
+        messages.iter().any(|message| message.text == "from a task").then_some(())
+    })
+    .await;
+}
+
+/// The lease ends, the caretaker wakes the run, and the run finds out whether its message went out.
+async fn a_process_that_dies_in_the_middle_of_a_step_loses_nothing(stack: &Stack) {
+    stack.sandbox.whatsapp().break_down(Fault::Hang, Some(1));
+    let data = json!({"phone": "0845556666", "message": "cut off"});
+    let run = stack.send("whatsapp/message.queued", "cut off", &data).remove(0);
+    let function = &stack.resources["SendWhatsappFunction"];
+    eventually("the send is under way", async || {
+        let under_way = stack.command(&["runs", "--status", "running"]);
+        let is_running = under_way.as_array().unwrap().iter().any(|listed| listed["run_id"] == *run);
+        let started = is_running && {
+            let shown = stack.command(&["show", &run]);
+            let step =
+                |step: &serde_json::Value| step["name"] == "send-message" && step["status"] == "running";
+            shown["steps"].as_array().unwrap().iter().any(step)
+        };
+        started.then(|| stack.process_of(function)).flatten()
+    })
+    .await;
+    // Both deliveries may have a process: none survives.
+    while let Some(process) = stack.process_of(function) {
+        let killed = std::process::Command::new("kill").args(["-9", &process.to_string()]).status().unwrap();
+        assert!(killed.success());
+    }
+    let run = stack.ended(&run).await;
+    let sent = stack.sandbox.whatsapp().messages().iter().filter(|message| message.text == "cut off").count();
+    assert_eq!((&run["status"], sent), (&json!("completed"), 1), "{run:#}");
+    let names: Vec<_> = run["steps"].as_array().unwrap().iter().map(|step| step["name"].clone()).collect();
+    assert!(names.contains(&json!("find-message")), "nobody sends again without looking: {names:?}");
+}
+
+fn a_malformed_message_fails_alone(stack: &Stack) {
+    let good = std::fs::read_to_string(system_tests::file("events/send-whatsapp/batch.json")).unwrap();
+    let batch: serde_json::Value = serde_json::from_str(&good).unwrap();
+    let order =
+        json!({"call": "invoke", "function": stack.resources["SendWhatsappFunction"], "payload": batch});
+    let answer = stack.call(&order);
+    let failures = answer["answer"]["batchItemFailures"].as_array().unwrap();
+    assert_eq!(failures.len(), 1, "{answer}");
+}

@@ -1,0 +1,209 @@
+//! The template, deployed on MiniStack, and FibreFlow's services around it.
+
+use std::{
+    collections::HashMap,
+    io::Write,
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use durable::Clock;
+use durable_local::SystemClock;
+use fibreflow::sandbox::{Listening, Sandbox, Scene, postgres::PostgresSandbox};
+use serde_json::{Value, json};
+use system_tests::file;
+
+/// How long anything here may take.
+const LONG: Duration = Duration::from_mins(4);
+
+/// A deployed stack. The stand-in ends when this is dropped; the database when it is told to.
+pub(crate) struct Stack {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) neon: PostgresSandbox,
+    pub(crate) resources: HashMap<String, String>,
+    environment: HashMap<String, String>,
+    _services: Listening,
+    aws: LocalAws,
+    home: tempfile::TempDir,
+}
+
+struct LocalAws {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Drop for LocalAws {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn tool(name: &str) -> PathBuf {
+    let path = file(".tools").join(name);
+    assert!(
+        path.exists(),
+        "{} is missing: run scripts/aws-tools and scripts/sam-tools first",
+        path.display()
+    );
+    path
+}
+
+/// The folder of the programs that cargo built with this test.
+fn binaries() -> PathBuf {
+    std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned()
+}
+
+impl LocalAws {
+    async fn start(home: &Path) -> Self {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let log = std::fs::File::create(home.join("ministack.log")).unwrap();
+        let child = Command::new(tool("aws/bin/ministack"))
+            .envs(credentials(address))
+            .env("GATEWAY_PORT", address.port().to_string())
+            .env("BIND_HOST", "127.0.0.1")
+            .current_dir(home)
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let aws = Self { child, address };
+        eventually("MiniStack answers", async || TcpStream::connect(address).is_ok().then_some(())).await;
+        aws
+    }
+}
+
+fn credentials(address: SocketAddr) -> [(&'static str, String); 5] {
+    [
+        ("AWS_ENDPOINT_URL", format!("http://{address}")),
+        ("AWS_DEFAULT_REGION", "us-east-1".to_owned()),
+        ("AWS_REGION", "us-east-1".to_owned()),
+        ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+    ]
+}
+
+impl Stack {
+    /// Deploys the template. Sessions and judgements take a thousandth of their time; an agent has two features.
+    pub(crate) async fn deploy() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let scene = Scene { time_scale: 1_000, features: 2, ..Scene::new(clock) };
+        let sandbox = Sandbox::open(scene).unwrap();
+        let services = sandbox.listen(0).await.unwrap();
+        let neon = PostgresSandbox::start(&home.path().join("neon")).await.unwrap();
+        let aws = LocalAws::start(home.path()).await;
+
+        let setting = |name: &str| services.setting(name).unwrap();
+        let order = json!({
+            "parameters": {
+                "BusName": "fibreflow-test",
+                "Architecture": "x86_64",
+                "DeletionProtection": "false",
+                "SecretName": "fibreflow-test/settings",
+                "HarnessUrl": setting("HARNESS_URL"),
+                "ConvexUrl": setting("CONVEX_URL"),
+                "WhatsAppUrl": setting("WHATSAPP_URL"),
+                "VlmUrl": setting("VLM_URL"),
+                "PhotoEndpoint": setting("PHOTO_ENDPOINT"),
+                "PhotoBuckets": setting("PHOTO_BUCKETS"),
+            },
+            "secrets": {
+                "NEON_DATABASE_URL": neon.url(),
+                "CONVEX_DEPLOY_KEY": setting("CONVEX_DEPLOY_KEY"),
+                "WHATSAPP_SECRET": setting("WHATSAPP_SECRET"),
+                "SLACK_WEBHOOK_URL": setting("SLACK_WEBHOOK_URL"),
+                "HARNESS_TOKEN": setting("HARNESS_TOKEN"),
+            },
+        });
+        let deployed = Command::new(tool("aws/bin/python"))
+            .arg(file("tests/deployed/deploy.py"))
+            .args([std::fs::canonicalize(file(".")).unwrap(), binaries(), home.path().to_owned()])
+            .arg(order.to_string())
+            .envs(credentials(aws.address))
+            .env("HOME", home.path())
+            .output()
+            .unwrap();
+        assert!(deployed.status.success(), "{}", String::from_utf8_lossy(&deployed.stderr));
+        let deployed: Value = serde_json::from_slice(&deployed.stdout).unwrap();
+        let map = |name: &str| serde_json::from_value(deployed[name].clone()).unwrap();
+        let (environment, resources) = (map("environment"), map("resources"));
+        Self { sandbox, neon, resources, environment, _services: services, aws, home }
+    }
+
+    /// What the `fibreflow` command answers about the stack.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Value {
+        let answered = Command::new(binaries().join("fibreflow"))
+            .arg("--aws")
+            .args(arguments)
+            .arg("--json")
+            .envs(&self.environment)
+            .envs(credentials(self.aws.address))
+            .current_dir(self.home.path())
+            .output()
+            .unwrap();
+        let problem = String::from_utf8_lossy(&answered.stderr);
+        assert!(answered.status.success(), "fibreflow {arguments:?}: {problem}");
+        serde_json::from_slice(&answered.stdout).unwrap()
+    }
+
+    /// Sends an event; answers the runs it starts.
+    pub(crate) fn send(&self, name: &str, id: &str, data: &Value) -> Vec<String> {
+        let sent = self.command(&["send", name, "--id", id, "--data", &data.to_string()]);
+        serde_json::from_value(sent["runs"].clone()).unwrap()
+    }
+
+    /// A call on the local AWS; see `calls.py`.
+    pub(crate) fn call(&self, order: &Value) -> Value {
+        let mut calls = Command::new(tool("aws/bin/python"))
+            .arg(file("tests/deployed/calls.py"))
+            .envs(credentials(self.aws.address))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        calls.stdin.take().unwrap().write_all(order.to_string().as_bytes()).unwrap();
+        let answered = calls.wait_with_output().unwrap();
+        assert!(answered.status.success(), "{order}");
+        serde_json::from_slice(&answered.stdout).unwrap()
+    }
+
+    /// The run, once it has ended.
+    pub(crate) async fn ended(&self, run: &str) -> Value {
+        eventually(&format!("run {run} ends"), async || {
+            let listed = self.command(&["runs", "--limit", "0"]);
+            let is_it = |listed: &&Value| listed["run_id"] == run && !listed["ended_at"].is_null();
+            listed.as_array().unwrap().iter().find(is_it).is_some().then(|| self.command(&["show", run]))
+        })
+        .await
+    }
+
+    /// The process that runs an invocation of a function now, if one does.
+    pub(crate) fn process_of(&self, function: &str) -> Option<u32> {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).find(|process: &u32| {
+            let command = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+            let variables = std::fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
+            let variables = String::from_utf8_lossy(&variables);
+            String::from_utf8_lossy(&command).contains("bootstrap")
+                && variables.contains(&format!("AWS_LAMBDA_FUNCTION_NAME={function}"))
+                && variables.contains(&self.aws.address.to_string())
+        })
+    }
+}
+
+/// Asks again and again, until there is an answer.
+#[allow(clippy::disallowed_methods, reason = "a test of processes takes real time")]
+pub(crate) async fn eventually<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
+    let began = std::time::Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(began.elapsed() < LONG, "{what}: not within {LONG:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}

@@ -1,0 +1,108 @@
+//! Each function is given the settings that its services read, and no others.
+
+use std::{cell::RefCell, collections::BTreeSet};
+
+use durable::Result;
+use fibreflow::{config::Settings, http::Http};
+use system_tests::Template;
+
+use crate::flows::flows;
+
+/// Ours, of each workflow's function.
+const DURABLE: [&str; 8] = [
+    "DURABLE_BUCKET",
+    "DURABLE_BUS",
+    "DURABLE_QUEUES",
+    "DURABLE_RECEIVES",
+    "DURABLE_RETENTION_DAYS",
+    "DURABLE_SCHEDULE_GROUP",
+    "DURABLE_SCHEDULE_ROLE_ARN",
+    "DURABLE_TABLE",
+];
+
+/// What must not be read in a template, nor in a change set.
+const SECRET: [&str; 5] =
+    ["CONVEX_DEPLOY_KEY", "HARNESS_TOKEN", "NEON_DATABASE_URL", "SLACK_WEBHOOK_URL", "WHATSAPP_SECRET"];
+
+fn asked<T>(services: impl FnOnce(Settings<'_>) -> Result<T>) -> BTreeSet<String> {
+    let asked = RefCell::new(BTreeSet::new());
+    let lookup = |name: &str| {
+        asked.borrow_mut().insert(name.to_owned());
+        // What has a form of its own is left at what it is without the setting.
+        let has_form =
+            ["FOTO_", "SYNC_", "VLM_OUTAGE_", "VLM_PHOTOS_"].iter().any(|part| name.starts_with(part));
+        (!has_form).then(|| match name {
+            "NEON_DATABASE_URL" => {
+                "postgresql://user:password@neon.example/fibreflow?sslmode=require".to_owned()
+            }
+            _ if name.ends_with("_URL") || name.ends_with("_ENDPOINT") => {
+                "https://service.example".to_owned()
+            }
+            _ => "x".to_owned(),
+        })
+    };
+    let made = services(Settings::new(lookup, Http::network().unwrap()));
+    made.map(drop).unwrap();
+    asked.into_inner()
+}
+
+#[test]
+fn a_function_is_given_what_its_services_read_and_nothing_else() {
+    let template = Template::read("template.yaml").unwrap();
+    for flow in flows(&template) {
+        let given: BTreeSet<_> = flow.environment().as_object().unwrap().keys().cloned().collect();
+        let mut expected = match flow.name() {
+            "build-agent" => asked(build_agent::Services::from_settings),
+            "sync-databases" => asked(sync_databases::Services::from_settings),
+            "send-whatsapp" => asked(send_whatsapp::Services::from_settings),
+            "evaluate-foto" => asked(evaluate_foto::Services::from_settings),
+            other => panic!("{other}: say here which services it has"),
+        };
+        expected.extend(DURABLE.map(str::to_owned));
+        expected.insert("SECRETS_REVISION".to_owned());
+        assert_eq!(given, expected, "{}", flow.name());
+    }
+}
+
+#[test]
+fn the_caretaker_is_given_all_queues() {
+    let template = Template::read("template.yaml").unwrap();
+    let given = &template.properties("CaretakerFunction")["Environment"]["Variables"];
+    let names: Vec<_> = given.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(names, DURABLE);
+    let queues = given["DURABLE_QUEUES"]["Fn::Sub"].as_str().unwrap();
+    let queues: serde_json::Value = serde_json::from_str(queues).unwrap();
+    let mut workflows: Vec<_> = queues.as_object().unwrap().keys().cloned().collect();
+    workflows.sort_unstable();
+    let mut flows: Vec<_> = flows(&template).into_iter().map(|flow| flow.name().to_owned()).collect();
+    flows.sort_unstable();
+    assert_eq!(workflows, flows);
+    for (name, queue) in queues.as_object().unwrap() {
+        let logical = format!("{}Queue", crate::Flow::logical_name(name));
+        assert_eq!(queue["url"], format!("${{{logical}}}"));
+        assert_eq!(queue["arn"], format!("${{{logical}.Arn}}"));
+    }
+}
+
+#[test]
+fn a_workflow_is_given_its_own_queue() {
+    let template = Template::read("template.yaml").unwrap();
+    for flow in flows(&template) {
+        let queues = flow.environment()["DURABLE_QUEUES"]["Fn::Sub"].as_str().unwrap();
+        let (name, logical) = (flow.name(), &flow.logical);
+        let expected =
+            format!(r#"{{"{name}":{{"url":"${{{logical}Queue}}","arn":"${{{logical}Queue.Arn}}"}}}}"#);
+        assert_eq!(queues, expected);
+    }
+}
+
+#[test]
+fn secrets_are_resolved_when_deployed_and_written_nowhere() {
+    let template = Template::read("template.yaml").unwrap();
+    for flow in flows(&template) {
+        for (name, value) in flow.environment().as_object().unwrap() {
+            let is_resolved = value.to_string().contains("{{resolve:secretsmanager:");
+            assert_eq!(is_resolved, SECRET.contains(&name.as_str()), "{}: {name}", flow.name());
+        }
+    }
+}
