@@ -16,14 +16,14 @@ use jiff::Timestamp;
 use crate::{
     Admission, Begin, Envelope, Error, Happening, Lease, Next, Outcome, Payload, Ports, Result, Run, RunId,
     Runnable, Settings, Slot, Status, Suspended, Suspension, WaitingFor, Written, after,
-    clock::{minutes, seconds},
+    clock::seconds,
     guard,
     turn::{Stop, Turn},
     until,
 };
 
-/// The clocks of two machines differ by less.
-const CLOCK_SKEW: Duration = minutes(1);
+/// Whoever ends a run gives its slot away at once. When that has not happened after so long, it died in between.
+const LEAVING: Duration = seconds(5);
 
 /// A message that was received for a workflow.
 #[derive(Debug, Clone)]
@@ -31,7 +31,13 @@ pub enum Delivery {
     /// An event that starts a run, or did so before.
     Start(Envelope),
     /// A wake-up of a run that exists.
-    Resume(RunId),
+    Resume {
+        /// The run.
+        run: RunId,
+        /// When the wake-up was to come, by the clock of whoever sent it. It tells the one that the run waits for from
+        /// those that are left over.
+        due: Timestamp,
+    },
 }
 
 /// What becomes of the message.
@@ -55,13 +61,11 @@ pub async fn drive(
 ) -> Result<Disposition> {
     let now = ports.clock.now();
     let lease = after(now, settings.lease);
-    let begin = match delivery {
-        Delivery::Start(event) => {
-            ports.journal.begin(Run::queued(&runnable.definition().name, event, now), now, lease).await?
-        }
-        Delivery::Resume(run) => ports.journal.resume(&run, now, lease).await?,
+    let due = match delivery {
+        Delivery::Start(_) => None,
+        Delivery::Resume { due, .. } => Some(due),
     };
-    match begin {
+    match begin(runnable, ports, delivery, now, lease).await? {
         Begin::Leased(run) => {
             let lease = Lease { run: run.id.clone(), epoch: run.epoch };
             let worked = Invocation { runnable, ports, settings, deadline }.work(*run).await;
@@ -72,17 +76,59 @@ pub async fn drive(
             worked
         }
         Begin::Busy(free_at) => Ok(Disposition::Later(free_at.min(after(now, seconds(1))))),
-        // Whoever sent this may have a clock ahead of ours: were it dropped, nothing else might come.
-        Begin::Early(wake_at) if until(now, wake_at) <= CLOCK_SKEW => Ok(Disposition::Later(wake_at)),
-        // What the run waits for was made durable before the run was suspended.
+        // The one the run waits for, from a clock ahead of ours: were it dropped, nothing else might come.
+        Begin::Early(wake_at) if due >= Some(wake_at) => Ok(Disposition::Later(wake_at)),
+        // Left over. The one the run waits for was made durable before the run was suspended; were this one kept as well,
+        // each delivery too many would stay until the run ends, and be joined by another each time the run waits.
         Begin::Early(_) => Ok(Disposition::Done),
         Begin::Ended(run) => {
-            // Whoever ended it may have died before its slot was free again.
+            // Whoever ended it is about to give its slot away. Were each delivery too many to do so as well, it would wake
+            // the next in line once more, and that one's deliveries too many the next but one: twice as often each time.
+            let lined_up = runnable.definition().concurrency.is_some();
+            let left = run.ended_at.filter(|_| lined_up).map(|ended_at| after(ended_at, LEAVING));
+            if let Some(left) = left.filter(|left| *left > now) {
+                return Ok(Disposition::Later(left));
+            }
             leave(runnable, ports, &run).await?;
             Ok(Disposition::Done)
         }
         Begin::Missing => Err(Error::new("a wake-up names a run that does not exist")),
     }
+}
+
+async fn begin(
+    runnable: &Runnable,
+    ports: &Ports,
+    delivery: Delivery,
+    now: Timestamp,
+    lease: Timestamp,
+) -> Result<Begin> {
+    match delivery {
+        Delivery::Start(event) => {
+            ports.journal.begin(Run::queued(&runnable.definition().name, event, now), now, lease).await
+        }
+        Delivery::Resume { run, .. } => ports.journal.resume(&run, now, lease).await,
+    }
+}
+
+/// Gives a message up that failed too often: its run fails with this reason, unless it has ended, somebody is at work on it,
+/// or something else will wake it.
+pub async fn give_up(
+    runnable: &Runnable,
+    ports: &Ports,
+    settings: &Settings,
+    delivery: Delivery,
+    reason: &str,
+) -> Result<()> {
+    let now = ports.clock.now();
+    if let Begin::Leased(run) = begin(runnable, ports, delivery, now, after(now, settings.lease)).await? {
+        let lease = Lease { run: run.id.clone(), epoch: run.epoch };
+        let outcome = Outcome::Failed(Error::fatal(reason));
+        if ports.journal.finish(&lease, &outcome, run.started_at, now).await? == Written::Done(()) {
+            leave(runnable, ports, &run).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Ends a run from outside. Its place in every line is free again. Answers the run as it is now, `None` if there is none.

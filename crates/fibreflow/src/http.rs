@@ -143,7 +143,14 @@ const LARGEST: usize = 64 * 1024 * 1024;
 impl Endpoint {
     /// A service at `base`. A request takes at most 30 s, and an answer has at most 64 MiB.
     pub fn new(http: Http, base: Url) -> Self {
-        Self { http, base, headers: HeaderMap::new(), timeout: seconds(30), discreet: false, largest: LARGEST }
+        Self {
+            http,
+            base,
+            headers: HeaderMap::new(),
+            timeout: seconds(30),
+            discreet: false,
+            largest: LARGEST,
+        }
     }
 
     /// The largest answer that is taken, in bytes. What is larger is not read to its end.
