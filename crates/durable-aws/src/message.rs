@@ -27,18 +27,13 @@ pub(crate) enum Own {
         /// The run.
         run: RunId,
         /// When it was to come. One that does not say is never taken for left over.
-        #[serde(default = "ever", skip_serializing_if = "is_ever")]
+        #[serde(default = "ever")]
         due: Timestamp,
     },
 }
 
 fn ever() -> Timestamp {
     Timestamp::MAX
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_ever(due: &Timestamp) -> bool {
-    *due == ever()
 }
 
 impl Own {

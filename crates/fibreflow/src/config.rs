@@ -17,6 +17,7 @@ use crate::{
     photos::Photos,
     slack::Slack,
     vlm::{Criteria, Vlm},
+    whatsapp::Switch,
 };
 
 /// The model that is asked when no other is configured.
@@ -27,6 +28,7 @@ pub struct Settings<'a> {
     lookup: Lookup<'a>,
     http: Http,
     neon: Option<Arc<dyn Neon>>,
+    switch: Option<Arc<dyn Switch>>,
     problems: Vec<String>,
 }
 
@@ -35,7 +37,7 @@ type Lookup<'a> = Box<dyn Fn(&str) -> Option<String> + 'a>;
 impl<'a> Settings<'a> {
     /// Settings by name, and the client all services share.
     pub fn new(lookup: impl Fn(&str) -> Option<String> + 'a, http: Http) -> Self {
-        Self { lookup: Box::new(lookup), http, neon: None, problems: Vec::new() }
+        Self { lookup: Box::new(lookup), http, neon: None, switch: None, problems: Vec::new() }
     }
 
     /// The same settings with some set otherwise.

@@ -124,7 +124,7 @@ async fn a_line_of_two_thousand_is_served_in_order() {
     assert!(places.into_iter().eq((1..=WAITERS).map(Slot::Waiting)));
     for n in 0..100 {
         let next = run(n + 1);
-        assert_eq!(gate.release("k", 1, &run(n)).await.unwrap(), [next.clone()]);
+        assert_eq!(gate.release("k", 1, &run(n)).await.unwrap(), std::slice::from_ref(&next));
         assert_eq!(gate.acquire("k", 1, &next).await.unwrap(), Slot::Held);
     }
     assert_eq!(gate.acquire("k", 1, &run(WAITERS)).await.unwrap(), Slot::Waiting(WAITERS - 100));

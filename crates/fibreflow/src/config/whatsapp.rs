@@ -44,16 +44,22 @@ impl Settings<'_> {
         })
     }
 
+    /// The same settings with another switch than `WHATSAPP_SWITCH` names.
+    #[must_use]
+    pub fn with_switch(mut self, switch: Arc<dyn Switch>) -> Self {
+        self.switch = Some(switch);
+        self
+    }
+
     /// `WHATSAPP_SWITCH`: a file, or an address of `http` or `https`, that says `on`, or why not; without it, on.
-    /// `WHATSAPP_SWITCH_TOKEN` is what AWS's extension wants to see: the function's session token.
     pub fn whatsapp_switch(&mut self) -> Option<Arc<dyn Switch>> {
+        if let Some(switch) = &self.switch {
+            return Some(switch.clone());
+        }
         let Some(place) = self.optional("WHATSAPP_SWITCH") else { return Some(Arc::new(NoSwitch)) };
         match place.parse::<Url>() {
             Ok(url) if ["http", "https"].contains(&url.scheme()) => {
-                let mut endpoint = Endpoint::new(self.http.clone(), url).timeout(durable::seconds(5));
-                if let Some(token) = self.optional("WHATSAPP_SWITCH_TOKEN") {
-                    endpoint = self.secret(endpoint, "x-aws-parameters-secrets-token", &token)?;
-                }
+                let endpoint = Endpoint::new(self.http.clone(), url).timeout(durable::seconds(5));
                 Some(Arc::new(HttpSwitch(endpoint)))
             }
             _ => Some(Arc::new(FileSwitch(place.into()))),

@@ -4,7 +4,6 @@ use std::{fmt, io::ErrorKind, path::PathBuf};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::http::Endpoint;
 
@@ -20,7 +19,7 @@ pub enum Setting {
 
 impl Setting {
     /// What is written there: `on`, or anything else, which then is the reason.
-    fn read(text: &str) -> Self {
+    pub fn read(text: &str) -> Self {
         match text.trim() {
             "on" => Self::On,
             "off" | "" => Self::Off("it is off".to_owned()),
@@ -53,8 +52,7 @@ impl Switch for FileSwitch {
     }
 }
 
-/// An address that answers `on`, or why not: as text, or as AWS's Parameters and Secrets extension answers in a Lambda
-/// function, `{"Parameter": {"Value": "on"}}`. What lies between must not keep an answer for longer than 15 s.
+/// An address that answers `on`, or why not. What lies between must not keep an answer for longer than 15 s.
 #[derive(Debug, Clone)]
 pub struct HttpSwitch(pub Endpoint);
 
@@ -62,11 +60,7 @@ pub struct HttpSwitch(pub Endpoint);
 impl Switch for HttpSwitch {
     async fn setting(&self) -> Setting {
         match self.0.get("").await {
-            Ok(reply) => {
-                let parameter = serde_json::from_slice::<Value>(&reply.body).ok();
-                let value = parameter.as_ref().and_then(|answer| answer["Parameter"]["Value"].as_str());
-                Setting::read(value.unwrap_or(&reply.text()))
-            }
+            Ok(reply) => Setting::read(&reply.text()),
             Err(error) => Setting::Off(format!("it cannot be read: {error}")),
         }
     }
@@ -110,17 +104,14 @@ mod tests {
     }
 
     #[test]
-    fn an_address_says_it_as_text_or_as_a_parameter() {
-        let service = Router::new()
-            .route("/text", get(async || "on"))
-            .route("/on", get(async || r#"{"Parameter": {"Name": "/whatsapp", "Value": "on"}}"#))
-            .route("/off", get(async || r#"{"Parameter": {"Name": "/whatsapp", "Value": "off"}}"#));
+    fn an_address_says_it() {
+        let service = Router::new().route("/on", get(async || "on")).route("/off", get(async || "off"));
         let setting = |path: &str| {
             let http = Http::in_process(service.clone(), std::sync::Arc::<SimClock>::default());
             let endpoint = Endpoint::new(http, format!("http://switch.example{path}").parse().unwrap());
             block_on(HttpSwitch(endpoint).setting())
         };
-        assert_eq!((setting("/text"), setting("/on")), (Setting::On, Setting::On));
+        assert_eq!(setting("/on"), Setting::On);
         assert_eq!(setting("/off"), Setting::Off("it is off".into()));
         assert!(matches!(setting("/missing"), Setting::Off(why) if why.contains("404")));
     }
