@@ -55,6 +55,9 @@ pub(crate) fn waiting(wait: &WaitingFor, now: Timestamp) -> String {
         WaitingFor::Callback { step, until } => format!("an answer to {step}, {} left", left(until)),
         WaitingFor::Slot { key, position } => format!("a slot of {key}, place {position} in line"),
         WaitingFor::Throttle { key, until } => format!("the throttle of {key}, {} left", left(until)),
+        WaitingFor::Aside { key, until } => {
+            format!("the throttle of {key}, out of line, {} left", left(until))
+        }
         WaitingFor::Handover => "a fresh invocation".to_owned(),
     };
     masked(&text)

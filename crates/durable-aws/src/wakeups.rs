@@ -21,7 +21,7 @@ impl Wakeups for Aws {
     async fn wake(&self, workflow: &str, run: &RunId, at: Timestamp) -> Result<()> {
         let now = self.clock.now();
         match delay(now, at, self.settings.longest_delay) {
-            Some(delay) => self.send(workflow, Own::wake(run)?, delay, 0).await,
+            Some(delay) => self.send(workflow, Own::wake(run, at)?, delay, 0).await,
             None => self.schedule(workflow, run, at).await,
         }
     }
@@ -79,7 +79,7 @@ impl Aws {
             .schedule_expression(at_expression(at)?)
             .flexible_time_window(window.build()?)
             .action_after_completion(ActionAfterCompletion::Delete)
-            .target(target.input(Own::wake(run)?).build()?)
+            .target(target.input(Own::wake(run, at)?).build()?)
             .send()
             .await;
         match made {

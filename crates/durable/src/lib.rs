@@ -37,7 +37,7 @@ mod workflow;
 
 pub use clock::{Clock, Random, after, hours, minutes, seconds, until};
 pub use context::{Context, Step};
-pub use driver::{Delivery, Disposition, cancel, drive};
+pub use driver::{Delivery, Disposition, cancel, drive, give_up};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Envelope, Event, MAX_EVENT_BYTES};
 pub use flow::{Concurrency, Throttle, ThrottleLimit};

@@ -139,6 +139,13 @@ pub enum WaitingFor {
         /// When it is.
         until: Timestamp,
     },
+    /// A start that a throttle reserved for later, its concurrency slot given to the next in line.
+    Aside {
+        /// The throttle's key.
+        key: String,
+        /// When it is.
+        until: Timestamp,
+    },
     /// A fresh invocation, because the time left in the last one did not suffice for the next step.
     Handover,
 }
@@ -151,7 +158,8 @@ impl WaitingFor {
             | Self::StepRetry { until, .. }
             | Self::Retry { until, .. }
             | Self::Callback { until, .. }
-            | Self::Throttle { until, .. } => Some(*until),
+            | Self::Throttle { until, .. }
+            | Self::Aside { until, .. } => Some(*until),
             Self::Slot { .. } | Self::Handover => None,
         }
     }
@@ -170,6 +178,7 @@ impl fmt::Display for WaitingFor {
             Self::Callback { step, until } => write!(f, "an answer to {step} until {until}"),
             Self::Slot { key, position } => write!(f, "a slot of {key}, place {position} in line"),
             Self::Throttle { key, until } => write!(f, "the throttle of {key} until {until}"),
+            Self::Aside { key, until } => write!(f, "the throttle of {key} until {until}, out of line"),
             Self::Handover => f.write_str("a fresh invocation"),
         }
     }

@@ -9,6 +9,7 @@ mod faults;
 mod function;
 mod large;
 mod lines;
+mod notes;
 mod races;
 mod requests;
 mod stand_in;

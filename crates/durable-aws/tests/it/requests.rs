@@ -71,7 +71,7 @@ async fn cost(
         stand_in.wire.take();
         stand_in.wire.give_back(requests);
         tokio::time::sleep(durable::until(Timestamp::now(), asleep.wake_at.unwrap())).await;
-        delivery = Delivery::Resume(run.clone());
+        delivery = Delivery::Resume { run: run.clone(), due: Timestamp::MAX };
     }
     panic!("it does not end")
 }

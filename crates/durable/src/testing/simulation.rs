@@ -307,7 +307,7 @@ impl Simulation {
             if let Some(index) =
                 self.runnables.iter().position(|runnable| runnable.definition().name == workflow)
             {
-                self.enqueue(Message { at, workflow: index, delivery: Delivery::Resume(run) });
+                self.enqueue(Message { at, workflow: index, delivery: Delivery::Resume { run, due: at } });
             }
         }
     }
