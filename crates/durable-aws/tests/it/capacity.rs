@@ -173,6 +173,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::float_cmp, reason = "halves of whole numbers are exact")]
     fn an_item_has_the_size_the_guide_gives_it() {
         let of = item(
             json!({"pk": {"S": "run#1"}, "n": {"N": "1234"}, "on": {"BOOL": true}, "all": {"SS": ["ab", "c"]}}),
@@ -182,6 +183,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::float_cmp, reason = "halves of whole numbers are exact")]
     fn an_entry_of_an_index_costs_what_changes_of_it() {
         let listed = &INDEXES[0];
         let run = |at: &str, status: &str| {
