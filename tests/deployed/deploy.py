@@ -25,6 +25,7 @@ WORKFLOWS = {
     "build-agent": "BuildAgent",
     "sync-databases": "SyncDatabases",
     "send-whatsapp": "SendWhatsapp",
+    "watch-whatsapp": "WatchWhatsapp",
     "evaluate-foto": "EvaluateFoto",
 }
 
@@ -32,12 +33,13 @@ WORKFLOWS = {
 def laid_out() -> pathlib.Path:
     """The template with a folder for each function, and the templates that it nests."""
     text = (repository / "template.yaml").read_text()
-    for name in re.findall(r"CodeUri: functions/(\S+)", text):
+    function = r"(Binary: (\S+) \}.*?CodeUri: )functions/\S+"
+    for _, name in re.findall(function, text, re.DOTALL):
         folder = work / "build" / name
         folder.mkdir(parents=True)
         # Debug information would make each upload ten times as large.
         subprocess.run(["strip", "-o", folder / "bootstrap", binaries / name], check=True)
-    text = re.sub(r"CodeUri: functions/(\S+)", r"CodeUri: build/\1", text)
+    text = re.sub(function, r"\1build/\2", text, flags=re.DOTALL)
     shutil.copytree(repository / "infra", work / "infra")
     template = work / "template.yaml"
     template.write_text(text)
@@ -70,6 +72,9 @@ def made_up_for(resources: dict[str, str]) -> None:
             # {{resolve:secretsmanager:…:SecretString:KEY}} stays as it is.
             if value.startswith("{{resolve:"):
                 variables[variable] = settings["secrets"][value.rstrip("}").rsplit(":", 1)[1]]
+        if name == "BuildAgent":
+            # So that a pause of 30 s is as one of hours: a one-time schedule ends it.
+            variables["DURABLE_LONGEST_DELAY_SECONDS"] = "10"
         functions.update_function_configuration(FunctionName=function, Environment={"Variables": variables})
     table = resources["Table"]
     boto3.client("dynamodb").update_time_to_live(

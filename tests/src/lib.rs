@@ -10,11 +10,12 @@ use fibreflow::mirror::Tables;
 pub use template::Template;
 
 /// What is known of every workflow, configured as it is shipped.
-pub fn definitions() -> Result<[Definition; 4]> {
+pub fn definitions() -> Result<[Definition; 5]> {
     Ok([
         build_agent::workflow().definition().clone(),
         sync_databases::workflow(&Tables::from_setting(None)?).definition().clone(),
         send_whatsapp::workflow().definition().clone(),
+        send_whatsapp::watch().definition().clone(),
         evaluate_foto::workflow().definition().clone(),
     ])
 }

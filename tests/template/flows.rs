@@ -61,9 +61,17 @@ impl Flow<'_> {
         seconds(self.function()["Timeout"].as_u64().unwrap())
     }
 
+    /// Where the workflow is written.
+    fn source(&self) -> String {
+        match self.name() {
+            "watch-whatsapp" => "functions/send-whatsapp/src/watch.rs".to_owned(),
+            name => format!("functions/{name}/src/lib.rs"),
+        }
+    }
+
     /// The longest `.timeout(…)` in the workflow's source: a step's timeout is in its code and nowhere else.
     pub(crate) fn longest_step(&self) -> Duration {
-        let source = fs::read_to_string(file(format!("functions/{}/src/lib.rs", self.name()))).unwrap();
+        let source = fs::read_to_string(file(self.source())).unwrap();
         let timeouts = source.split(".timeout(").skip(1).map(|rest| {
             let call = rest.split(')').next().unwrap();
             let (unit, number) =

@@ -1,9 +1,17 @@
 //! Each function is given the settings that its services read, and no others.
 
-use std::{cell::RefCell, collections::BTreeSet};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use durable::Result;
-use fibreflow::{config::Settings, http::Http};
+use fibreflow::{
+    config::Settings,
+    http::Http,
+    whatsapp::{FileSwitch, Rules},
+};
 use system_tests::Template;
 
 use crate::flows::flows;
@@ -24,13 +32,25 @@ const DURABLE: [&str; 8] = [
 const SECRET: [&str; 5] =
     ["CONVEX_DEPLOY_KEY", "HARNESS_TOKEN", "NEON_DATABASE_URL", "SLACK_WEBHOOK_URL", "WHATSAPP_SECRET"];
 
+/// What has a form of its own begins with one of these.
+const FORMS: [&str; 9] = [
+    "FOTO_",
+    "SYNC_",
+    "VLM_OUTAGE_",
+    "VLM_PHOTOS_",
+    "WHATSAPP_ACCOUNT_",
+    "WHATSAPP_COOLDOWN",
+    "WHATSAPP_PHONE_",
+    "WHATSAPP_QUIET_",
+    "WHATSAPP_TIME_",
+];
+
 fn asked<T>(services: impl FnOnce(Settings<'_>) -> Result<T>) -> BTreeSet<String> {
     let asked = RefCell::new(BTreeSet::new());
     let lookup = |name: &str| {
         asked.borrow_mut().insert(name.to_owned());
         // What has a form of its own is left at what it is without the setting.
-        let has_form =
-            ["FOTO_", "SYNC_", "VLM_OUTAGE_", "VLM_PHOTOS_"].iter().any(|part| name.starts_with(part));
+        let has_form = FORMS.iter().any(|part| name.starts_with(part));
         (!has_form).then(|| match name {
             "NEON_DATABASE_URL" => {
                 "postgresql://user:password@neon.example/fibreflow?sslmode=require".to_owned()
@@ -54,7 +74,11 @@ fn a_function_is_given_what_its_services_read_and_nothing_else() {
         let mut expected = match flow.name() {
             "build-agent" => asked(build_agent::Services::from_settings),
             "sync-databases" => asked(sync_databases::Services::from_settings),
-            "send-whatsapp" => asked(send_whatsapp::Services::from_settings),
+            // The switch is a note in the table.
+            "send-whatsapp" => asked(|settings| {
+                send_whatsapp::Services::from_settings(settings.with_switch(Arc::new(FileSwitch("".into()))))
+            }),
+            "watch-whatsapp" => asked(send_whatsapp::Watch::from_settings),
             "evaluate-foto" => asked(evaluate_foto::Services::from_settings),
             other => panic!("{other}: say here which services it has"),
         };
@@ -105,4 +129,18 @@ fn secrets_are_resolved_when_deployed_and_written_nowhere() {
             assert_eq!(is_resolved, SECRET.contains(&name.as_str()), "{}: {name}", flow.name());
         }
     }
+}
+
+/// What the template says without being told is what the code does without being told.
+#[test]
+fn the_rules_of_whatsapp_are_the_usual_ones() {
+    let template = Template::read("template.yaml").unwrap();
+    let parameters: BTreeMap<_, _> = template.section("Parameters").collect();
+    let given = &template.properties("SendWhatsappFunction")["Environment"]["Variables"];
+    let lookup = |name: &str| {
+        let parameter = given[name]["Ref"].as_str()?;
+        Some(parameters[parameter]["Default"].as_str().unwrap().to_owned())
+    };
+    let rules = Settings::new(lookup, Http::network().unwrap()).make(Settings::whatsapp_rules).unwrap();
+    assert_eq!(rules, Rules::default());
 }

@@ -11,6 +11,7 @@ pub(crate) fn definitions() -> Vec<Definition> {
         build_agent::workflow().definition().clone(),
         sync_workflow(&environment::setting).definition().clone(),
         send_whatsapp::workflow().definition().clone(),
+        send_whatsapp::watch().definition().clone(),
         evaluate_foto::workflow().definition().clone(),
     ]
 }
@@ -44,6 +45,7 @@ impl Configured {
         configured.add(build_agent::workflow(), build_agent::Services::from_settings(settings()));
         configured.add(sync_workflow(lookup), sync_databases::Services::from_settings(settings()));
         configured.add(send_whatsapp::workflow(), send_whatsapp::Services::from_settings(settings()));
+        configured.add(send_whatsapp::watch(), send_whatsapp::Watch::from_settings(settings()));
         configured.add(evaluate_foto::workflow(), evaluate_foto::Services::from_settings(settings()));
         Ok(configured)
     }

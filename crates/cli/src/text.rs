@@ -56,6 +56,9 @@ pub(crate) fn waiting(wait: &WaitingFor, now: Timestamp) -> String {
         WaitingFor::Slot { key, position } => format!("a slot of {key}, place {position} in line"),
         WaitingFor::Throttle { key, until } => format!("the throttle of {key}, {} left", left(until)),
         WaitingFor::Paused => "the end of its workflow's pause".to_owned(),
+        WaitingFor::Aside { key, until } => {
+            format!("the throttle of {key}, out of line, {} left", left(until))
+        }
         WaitingFor::Handover => "a fresh invocation".to_owned(),
     };
     masked(&text)

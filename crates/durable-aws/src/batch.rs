@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
-use durable::{
-    Begin, Clock, Delivery, Disposition, Error, Journal, Lease, Outcome, Result, Run, after, seconds,
-};
+use durable::{Clock, Delivery, Disposition, Error, Result, Settings, after, give_up, seconds};
 use futures::future::join_all;
 use jiff::Timestamp;
 
@@ -55,7 +53,7 @@ impl Function {
                 let receives = receives(record);
                 tracing::warn!(%run, workflow, receives, %error, "will try again");
                 if receives >= aws.settings.receives {
-                    self.give_up(aws, delivery, deadline, &error).await;
+                    self.give_up(aws, delivery, &error).await;
                 } else {
                     self.come_again(aws, record, receives).await;
                 }
@@ -77,28 +75,11 @@ impl Function {
     }
 
     /// The message goes to the dead letters; its run fails with the reason.
-    async fn give_up(&self, aws: &Arc<Aws>, delivery: Delivery, deadline: Timestamp, error: &Error) {
+    async fn give_up(&self, aws: &Arc<Aws>, delivery: Delivery, error: &Error) {
         let run = self.run_of(&delivery);
         let reason = format!("given up after {} deliveries: {error}", aws.settings.receives);
-        let failed = async {
-            let now = SystemClock.now();
-            let until = after(now, seconds(30));
-            let begin = match delivery {
-                Delivery::Start(event) => {
-                    let queued = Run::queued(&self.runnable.definition().name, event, now);
-                    aws.begin(queued, now, until).await?
-                }
-                Delivery::Resume(run) => aws.resume(&run, now, until).await?,
-            };
-            if let Begin::Leased(run) = begin {
-                let lease = Lease { run: run.id, epoch: run.epoch };
-                aws.finish(&lease, &Outcome::Failed(Error::fatal(&reason)), None, now).await?;
-                // Its end gives back what it held.
-                self.carry_out(aws, Delivery::Resume(lease.run), deadline).await?;
-            }
-            Ok::<(), Error>(())
-        };
-        match failed.await {
+        let settings = Settings { lease: seconds(30), ..Settings::default() };
+        match give_up(&self.runnable, &aws.ports(None), &settings, delivery, &reason).await {
             Ok(()) => tracing::error!(%run, reason, "given up"),
             Err(error) => tracing::error!(%run, reason, %error, "given up, and the run cannot be told"),
         }

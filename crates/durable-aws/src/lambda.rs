@@ -136,7 +136,7 @@ impl Function {
     pub(crate) fn run_of(&self, delivery: &Delivery) -> RunId {
         match delivery {
             Delivery::Start(event) => RunId::of(&self.runnable.definition().name, &event.id),
-            Delivery::Resume(run) => run.clone(),
+            Delivery::Resume { run, .. } => run.clone(),
         }
     }
 

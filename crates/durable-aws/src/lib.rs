@@ -15,6 +15,7 @@
 //! | `run#<id>` | `step#<name>#<n>` | the record of a step |
 //! | `line#<key>` | `head`, `wait#<run>` | who holds a concurrency key, and who waits |
 //! | `throttle#<key>` | `ledger` | the starts of a throttled key |
+//! | `note#<name>` | `note` | a text that people set, see [`Note`] |
 //!
 //! Both keys are strings. `expires_at` is the TTL attribute. Indexes: `listed` (global: `list_shard`, `list_at`, both strings;
 //! projects `status`), `due` (global: `due_shard` string, `due_at` number; projects `workflow`, `status`), `arrival` (local:
@@ -41,6 +42,7 @@ mod listing;
 mod local;
 mod message;
 mod metrics;
+mod note;
 mod runs;
 mod settings;
 mod slots;
@@ -54,5 +56,6 @@ pub use clients::{Clients, loader};
 pub use clock::{SystemClock, SystemRandom};
 pub use lambda::{Function, serve};
 pub use metrics::Metrics;
+pub use note::Note;
 pub use settings::{Queue, Settings};
 pub use traces::Traces;

@@ -84,7 +84,7 @@ impl Local {
 
     async fn accept(&self, runnable: &Runnable, delivery: Delivery) -> Result<RunId> {
         match delivery {
-            Delivery::Resume(run) => Ok(run),
+            Delivery::Resume { run, .. } => Ok(run),
             Delivery::Start(event) => {
                 let workflow = &runnable.definition().name;
                 let run = RunId::of(workflow, &event.id);

@@ -26,12 +26,19 @@ pub(crate) enum Own {
     Wake {
         /// The run.
         run: RunId,
+        /// When it was to come. One that does not say is never taken for left over.
+        #[serde(default = "ever")]
+        due: Timestamp,
     },
 }
 
+fn ever() -> Timestamp {
+    Timestamp::MAX
+}
+
 impl Own {
-    pub(crate) fn wake(run: &RunId) -> Result<String> {
-        Ok(serde_json::to_string(&Self::Wake { run: run.clone() })?)
+    pub(crate) fn wake(run: &RunId, due: Timestamp) -> Result<String> {
+        Ok(serde_json::to_string(&Self::Wake { run: run.clone(), due })?)
     }
 }
 
@@ -58,7 +65,7 @@ struct BareEvent {
 /// What to put on a queue for a delivery to come again.
 pub(crate) fn body_of(delivery: &Delivery) -> Result<String> {
     match delivery {
-        Delivery::Resume(run) => Own::wake(run),
+        Delivery::Resume { run, due } => Own::wake(run, *due),
         Delivery::Start(event) => Ok(serde_json::json!({
             "id": event.id, "source": SOURCE, "detail-type": event.name, "time": event.sent_at, "detail": event,
         })
@@ -114,7 +121,7 @@ pub(crate) fn of_invocation(body: Value, workflow: &str, request: &str, now: Tim
 fn own(body: Value, workflow: &str) -> Result<Delivery> {
     let own = serde_json::from_value(body).map_err(|error| Error::fatal(format!("{error}; {EXPECTED}")))?;
     match own {
-        Own::Wake { run } => Ok(Delivery::Resume(run)),
+        Own::Wake { run, due } => Ok(Delivery::Resume { run, due }),
         Own::Schedule { workflow: named, .. } if named != workflow => {
             Err(Error::fatal(format!("workflow: the schedule of {named} sends to the queue of {workflow}")))
         }
@@ -150,7 +157,7 @@ mod tests {
     fn start(body: &Value) -> Envelope {
         match of_text(&body.to_string(), "sync").unwrap() {
             Delivery::Start(event) => event,
-            Delivery::Resume(run) => panic!("resumes {run}"),
+            Delivery::Resume { run, .. } => panic!("resumes {run}"),
         }
     }
 
@@ -204,12 +211,16 @@ mod tests {
     }
 
     #[test]
-    fn a_wake_up_names_its_run() {
+    fn a_wake_up_names_its_run_and_when_it_was_due() {
         let run = RunId::of("sync", "1");
-        let Delivery::Resume(read) = of_text(&Own::wake(&run).unwrap(), "sync").unwrap() else {
-            panic!("a start")
+        let read = |body: &str| match of_text(body, "sync").unwrap() {
+            Delivery::Resume { run, due } => (run, due),
+            Delivery::Start(event) => panic!("starts {event:?}"),
         };
-        assert_eq!(read, run);
+        let due = Timestamp::UNIX_EPOCH;
+        assert_eq!(read(&Own::wake(&run, due).unwrap()), (run.clone(), due));
+        let by_hand = format!(r#"{{"durable":"wake","run":"{run}"}}"#);
+        assert_eq!(read(&by_hand), (run, Timestamp::MAX), "never left over");
     }
 
     #[test]

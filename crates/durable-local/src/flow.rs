@@ -1,5 +1,7 @@
 //! Concurrency lines and throttle ledgers in SQLite: rows in, the engine's decision, changed rows out.
 
+use std::collections::{HashMap, HashSet};
+
 use async_trait::async_trait;
 use durable::{
     Admission, Gate, Result, RunId, Slot, Window,
@@ -16,12 +18,18 @@ use crate::store::{Store, json, ms, parsed, time};
 impl Gate for Store {
     async fn acquire(&self, key: &str, limit: u32, run: &RunId) -> Result<Slot> {
         let (key, run) = (key.to_owned(), run.clone());
-        self.write(move |db| on_line(db, &key, limit, |line| line::acquire(line, limit, &run))).await
+        self.write(move |db| {
+            Ok(match on_line(db, &key, limit, &run, |line| line::acquire(line, limit, &run))? {
+                Slot::Held => Slot::Held,
+                Slot::Waiting(_) => Slot::Waiting(position(db, &key, &run)?),
+            })
+        })
+        .await
     }
 
     async fn release(&self, key: &str, limit: u32, run: &RunId) -> Result<Vec<RunId>> {
         let (key, run) = (key.to_owned(), run.clone());
-        self.write(move |db| on_line(db, &key, limit, |line| line::release(line, limit, &run))).await
+        self.write(move |db| on_line(db, &key, limit, &run, |line| line::release(line, limit, &run))).await
     }
 
     async fn admit(&self, key: &str, windows: &[Window], id: &str, now: Timestamp) -> Result<Admission> {
@@ -45,20 +53,32 @@ impl Gate for Store {
     }
 }
 
+/// Lets the engine decide over the part of a key's line that can matter to it: who has a slot, the first who wait for one,
+/// and `run` itself. A line may be thousands long, and each of them comes and goes.
 fn on_line<T>(
     db: &Connection,
     key: &str,
     slots: u32,
+    run: &RunId,
     decide: impl FnOnce(&mut Vec<Member>) -> T,
 ) -> rusqlite::Result<T> {
-    let mut query = db.prepare_cached("select run_id, place from members where key = ? order by seq")?;
-    let rows = query.query_map([key], |row| {
+    let mut query = db.prepare_cached(
+        "select run_id, place, giver, seq from members where key = ?1 and place <> 'waiting'
+         union
+         select * from (select run_id, place, giver, seq from members
+                        where key = ?1 and place = 'waiting' order by seq limit ?2)
+         union
+         select run_id, place, giver, seq from members where key = ?1 and run_id = ?3
+         order by seq",
+    )?;
+    let rows = query.query_map(params![key, slots.max(1), run.as_str()], |row| {
         let place = match row.get_ref(1)?.as_str()? {
             "holding" => Place::Holding,
             "handed" => Place::Handed,
             _ => Place::Waiting,
         };
-        Ok(Member { run: RunId::from_text(row.get::<_, String>(0)?), place })
+        let giver = row.get::<_, Option<String>>(2)?.map(RunId::from_text);
+        Ok(Member { run: RunId::from_text(row.get::<_, String>(0)?), place, giver })
     })?;
     let mut line = rows.collect::<rusqlite::Result<Vec<_>>>()?;
     let before = line.clone();
@@ -69,9 +89,9 @@ fn on_line<T>(
             .execute(params![key, gone.run.as_str()])?;
     }
     let mut put = db.prepare_cached(
-        "insert into members (key, run_id, seq, place, slots)
-         values (?1, ?2, (select coalesce(max(seq), 0) + 1 from members where key = ?1), ?3, ?4)
-         on conflict do update set place = excluded.place, slots = excluded.slots",
+        "insert into members (key, run_id, seq, place, giver, slots)
+         values (?1, ?2, (select coalesce(max(seq), 0) + 1 from members where key = ?1), ?3, ?4, ?5)
+         on conflict do update set place = excluded.place, giver = excluded.giver, slots = excluded.slots",
     )?;
     for changed in line.iter().filter(|member| !before.contains(member)) {
         let place = match changed.place {
@@ -79,7 +99,8 @@ fn on_line<T>(
             Place::Handed => "handed",
             Place::Waiting => "waiting",
         };
-        put.execute(params![key, changed.run.as_str(), place, slots])?;
+        let giver = changed.giver.as_ref().map(RunId::as_str);
+        put.execute(params![key, changed.run.as_str(), place, giver, slots])?;
     }
     Ok(answer)
 }
@@ -100,6 +121,15 @@ fn on_register<T>(
     Ok(answer)
 }
 
+/// The place in line of a run that waits, from 1.
+fn position(db: &Connection, key: &str, run: &RunId) -> rusqlite::Result<u32> {
+    db.prepare_cached(
+        "select count(*) from members where key = ?1 and place = 'waiting'
+         and seq <= (select seq from members where key = ?1 and run_id = ?2)",
+    )?
+    .query_row(params![key, run.as_str()], |row| row.get(0))
+}
+
 fn on_ledger<T>(
     db: &Connection,
     key: &str,
@@ -112,13 +142,15 @@ fn on_ledger<T>(
     let before = ledger.clone();
     let answer = decide(&mut ledger);
 
-    for gone in before.iter().filter(|start| !ledger.iter().any(|kept| kept.id == start.id)) {
+    let kept: HashSet<_> = ledger.iter().map(|start| start.id.as_str()).collect();
+    for gone in before.iter().filter(|start| !kept.contains(start.id.as_str())) {
         db.prepare_cached("delete from starts where key = ? and id = ?")?.execute(params![key, gone.id])?;
     }
     let mut put = db.prepare_cached(
         "insert into starts values (?, ?, ?, ?) on conflict do update set at = excluded.at, started = excluded.started",
     )?;
-    for changed in ledger.iter().filter(|start| !before.contains(start)) {
+    let known: HashMap<_, _> = before.iter().map(|start| (start.id.as_str(), start)).collect();
+    for changed in ledger.iter().filter(|start| known.get(start.id.as_str()) != Some(start)) {
         put.execute(params![key, changed.id, ms(changed.at), changed.started])?;
     }
     Ok(answer)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use durable::{Result, RunId, Wakeups, after, minutes};
+use durable::{Delivery, Result, RunId, Wakeups, after, minutes};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -18,8 +18,16 @@ pub(crate) struct Message {
     pub(crate) id: i64,
     pub(crate) workflow: String,
     pub(crate) run: RunId,
+    /// When it was received. There is one clock, so it was due by then.
+    pub(crate) received_at: Timestamp,
     /// How often it was received, this time included.
     pub(crate) receives: u32,
+}
+
+impl Message {
+    pub(crate) fn delivery(&self) -> Delivery {
+        Delivery::Resume { run: self.run.clone(), due: self.received_at }
+    }
 }
 
 #[async_trait]
@@ -64,7 +72,7 @@ impl Store {
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             let rows = claim.query_map(params![ms(after(now, VISIBILITY)), owner, ms(now), workflows, limit], |row| {
                 let run = RunId::from_text(row.get::<_, String>(2)?);
-                Ok(Message { id: row.get(0)?, workflow: row.get(1)?, run, receives: row.get(3)? })
+                Ok(Message { id: row.get(0)?, workflow: row.get(1)?, run, received_at: now, receives: row.get(3)? })
             })?;
             let messages = rows.collect::<rusqlite::Result<Vec<_>>>()?;
             Ok((messages, next_due(db, &workflows)?))

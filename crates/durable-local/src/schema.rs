@@ -33,9 +33,12 @@ create index messages_by_time on messages (visible_at);
 create index messages_by_run on messages (run_id);
 
 create table members (
-    key text not null, run_id text not null, seq integer not null, place text not null, slots integer not null,
-    primary key (key, run_id)
+    key text not null, run_id text not null, seq integer not null, place text not null, giver text,
+    slots integer not null, primary key (key, run_id)
 ) strict, without rowid;
+create index members_by_arrival on members (key, seq);
+create index members_by_place on members (key, place, seq);
+create index members_by_run on members (run_id);
 
 create table starts (
     key text not null, id text not null, at integer not null, started integer not null, primary key (key, id)

@@ -3,8 +3,7 @@
 use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
 use durable::{
-    Begin, Clock, Delivery, Disposition, Error, Gate, Lease, Outcome, Ports, Result, RunId, Runnable,
-    Settings, after, drive, seconds,
+    Clock, Disposition, Error, Gate, Ports, Result, RunId, Runnable, Settings, after, drive, give_up, seconds,
 };
 use jiff::Timestamp;
 use tokio::{
@@ -195,13 +194,12 @@ struct Job {
 
 impl Job {
     async fn carry_out(&self, runnable: &Runnable, message: Message) {
-        let delivery = Delivery::Resume(message.run.clone());
-        let driven = drive(runnable, &self.ports, &self.settings, delivery, None).await;
+        let driven = drive(runnable, &self.ports, &self.settings, message.delivery(), None).await;
         let (id, run) = (message.id, message.run.clone());
         let settled = match driven {
             Ok(Disposition::Done) => self.store.delete(id).await,
             Ok(Disposition::Later(at)) => self.store.defer(id, at).await,
-            Err(error) if message.receives >= RECEIVES => self.give_up(message, &error).await,
+            Err(error) if message.receives >= RECEIVES => self.give_up(runnable, message, &error).await,
             Err(error) => {
                 tracing::warn!(%run, %error, "will try again");
                 let delay = Duration::from_millis(250 << message.receives.min(8));
@@ -215,15 +213,9 @@ impl Job {
     }
 
     /// The run fails with the reason, and the message goes to the dead letters.
-    async fn give_up(&self, message: Message, error: &Error) -> Result<()> {
+    async fn give_up(&self, runnable: &Runnable, message: Message, error: &Error) -> Result<()> {
         let reason = format!("given up after {RECEIVES} deliveries: {error}");
-        let now = SystemClock.now();
-        let journal = &self.ports.journal;
-        if let Begin::Leased(run) = journal.resume(&message.run, now, after(now, self.settings.lease)).await?
-        {
-            let lease = Lease { run: run.id, epoch: run.epoch };
-            journal.finish(&lease, &Outcome::Failed(Error::fatal(&reason)), None, now).await?;
-        }
-        self.store.bury(message, reason, now).await
+        give_up(runnable, &self.ports, &self.settings, message.delivery(), &reason).await?;
+        self.store.bury(message, reason, SystemClock.now()).await
     }
 }

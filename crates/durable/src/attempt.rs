@@ -22,12 +22,21 @@ pub(crate) struct Attempt<'a> {
     pub(crate) retry: Option<Retry>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) at_most_once: bool,
-    pub(crate) throttle: Option<(String, Vec<Window>)>,
+    pub(crate) throttles: Vec<Pace>,
+}
+
+/// One of the throttles of a step.
+#[derive(Debug, Clone)]
+pub(crate) struct Pace {
+    pub(crate) key: String,
+    pub(crate) windows: Vec<Window>,
+    /// Whether the run gives its concurrency slot away while it waits for this one.
+    pub(crate) aside: bool,
 }
 
 impl<'a> Attempt<'a> {
     pub(crate) fn new(turn: &'a Turn, step: StepId, kind: StepKind) -> Self {
-        Self { turn, step, kind, retry: None, timeout: None, at_most_once: false, throttle: None }
+        Self { turn, step, kind, retry: None, timeout: None, at_most_once: false, throttles: Vec::new() }
     }
 
     /// Does what the record asks for; a body that is called is called once.
@@ -146,21 +155,29 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Returns once the attempt may begin: there is time for it, and its throttle lets it.
+    /// Returns once the attempt may begin: there is time for it, and its throttles let it.
     pub(crate) async fn wait_for_turn(&self, attempt: u32) {
         let turn = self.turn;
         if !turn.has_time_for(self.timeout.unwrap_or_default()) {
             turn.park::<()>(WaitingFor::Handover).await;
         }
-        let Some((key, windows)) = &self.throttle else { return };
-        let windows = turn.settings.scale_windows(windows);
-        let id = format!("{}/{}/{attempt}", turn.lease.run, self.step);
-        let executing = turn.execute();
-        let admitted = turn.ports.gate.admit(key, &windows, &id, turn.now()).await;
-        let admission = turn.port(admitted).await;
-        drop(executing);
-        if let Admission::At(until) = admission {
-            turn.park::<()>(WaitingFor::Throttle { key: key.clone(), until }).await;
+        // After a wait for one of them all are asked again, so that none counts a start from before the wait.
+        for Pace { key, windows, aside } in self.throttles.iter().filter(|pace| !pace.windows.is_empty()) {
+            let windows = turn.settings.scale_windows(windows);
+            let id = format!("{}/{}/{attempt}", turn.lease.run, self.step);
+            let executing = turn.execute();
+            let admitted = turn.ports.gate.admit(key, &windows, &id, turn.now()).await;
+            let admission = turn.port(admitted).await;
+            drop(executing);
+            if let Admission::At(until) = admission {
+                let key = key.clone();
+                let wait = if *aside {
+                    WaitingFor::Aside { key, until }
+                } else {
+                    WaitingFor::Throttle { key, until }
+                };
+                turn.park::<()>(wait).await;
+            }
         }
     }
 

@@ -7,7 +7,12 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     Checkpoint, Envelope, Error, Event, Result, Retry, RunId, StepId, StepKind, StepState, WaitingFor,
-    Window, after, attempt::Attempt, listen::Callback, payload::from_value, receive::Receive, turn::Turn,
+    Window, after,
+    attempt::{Attempt, Pace},
+    listen::Callback,
+    payload::from_value,
+    receive::Receive,
+    turn::Turn,
     until,
 };
 
@@ -40,6 +45,12 @@ impl<E> Context<E> {
         self.turn.run.event.sent_at
     }
 
+    /// The time now, for the bodies of steps. Outside of them it is another one at each resumption, and what depends on it
+    /// does not come out the same.
+    pub fn now(&self) -> Timestamp {
+        self.turn.now()
+    }
+
     /// When the last use of a step that is on record began; `None` before there is one. As recorded, so the same at every
     /// resumption that comes after it.
     pub fn began(&self, step: &str) -> Option<Timestamp> {
@@ -56,7 +67,7 @@ impl<E> Context<E> {
             retry: None,
             timeout: None,
             at_most_once: false,
-            throttle: None,
+            throttles: Vec::new(),
         }
     }
 
@@ -180,7 +191,7 @@ pub struct Step<'a> {
     retry: Option<Retry>,
     timeout: Option<Duration>,
     at_most_once: bool,
-    throttle: Option<(String, Vec<Window>)>,
+    throttles: Vec<Pace>,
 }
 
 impl Step<'_> {
@@ -208,9 +219,19 @@ impl Step<'_> {
     }
 
     /// Each attempt waits until no more than `limit` attempts with this key lie in any of these windows, in the order of
-    /// asking. The key is shared by all runs that use it.
+    /// asking. The key is shared by all runs that use it. Said several times, all of them hold at once; without a window
+    /// there is no limit.
     pub fn throttle(mut self, key: impl Into<String>, windows: impl Into<Vec<Window>>) -> Self {
-        self.throttle = Some((key.into(), windows.into()));
+        self.throttles.push(Pace { key: key.into(), windows: windows.into(), aside: false });
+        self
+    }
+
+    /// As [`throttle`](Self::throttle), and while it waits the run steps out of its workflow's concurrency line: the next
+    /// run has its slot, and it joins the line again at the end when its time has come. For a wait that is the run's own
+    /// affair, as a cooldown is, and should hold nobody up. Say it before the throttles it shares with others: a start that
+    /// they admitted would count with them while the run is out of line.
+    pub fn throttle_aside(mut self, key: impl Into<String>, windows: impl Into<Vec<Window>>) -> Self {
+        self.throttles.push(Pace { key: key.into(), windows: windows.into(), aside: true });
         self
     }
 
@@ -228,7 +249,7 @@ impl Step<'_> {
             retry: self.retry,
             timeout: self.timeout,
             at_most_once: self.at_most_once,
-            throttle: self.throttle,
+            throttles: self.throttles,
             ..Attempt::new(self.turn, step, StepKind::Run)
         };
         attempt.run(record, body).await

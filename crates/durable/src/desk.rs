@@ -354,7 +354,7 @@ mod tests {
 
     #[test]
     fn a_line_says_who_holds_it_and_where_one_stands() {
-        let member = |name: &str, place| Member { run: RunId::from_text(name), place };
+        let member = |name: &str, place| Member { run: RunId::from_text(name), place, giver: None };
         let members = vec![
             member("a", Place::Holding),
             member("b", Place::Handed),

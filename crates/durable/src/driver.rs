@@ -16,15 +16,15 @@ use jiff::Timestamp;
 use crate::{
     Admission, Begin, Envelope, Error, Happening, Lease, Next, Outcome, Payload, Ports, Result, Run, RunId,
     Runnable, Settings, Slot, Status, Suspended, Suspension, WaitingFor, Written, after,
-    clock::{minutes, seconds},
+    clock::seconds,
     guard,
     singleton::{Claim, Claimant},
     turn::{Stop, Turn},
     until, waits,
 };
 
-/// The clocks of two machines differ by less.
-const CLOCK_SKEW: Duration = minutes(1);
+/// Whoever ends a run gives its slot away at once. When that has not happened after so long, it died in between.
+const LEAVING: Duration = seconds(5);
 
 /// A message that was received for a workflow.
 #[derive(Debug, Clone)]
@@ -32,7 +32,13 @@ pub enum Delivery {
     /// An event that starts a run, or did so before.
     Start(Envelope),
     /// A wake-up of a run that exists.
-    Resume(RunId),
+    Resume {
+        /// The run.
+        run: RunId,
+        /// When the wake-up was to come, by the clock of whoever sent it. It tells the one that the run waits for from
+        /// those that are left over.
+        due: Timestamp,
+    },
 }
 
 /// What becomes of the message.
@@ -56,13 +62,11 @@ pub async fn drive(
 ) -> Result<Disposition> {
     let now = ports.clock.now();
     let lease = after(now, settings.lease);
-    let begin = match delivery {
-        Delivery::Start(event) => {
-            ports.journal.begin(Run::queued(&runnable.definition().name, event, now), now, lease).await?
-        }
-        Delivery::Resume(run) => ports.journal.resume(&run, now, lease).await?,
+    let due = match delivery {
+        Delivery::Start(_) => None,
+        Delivery::Resume { due, .. } => Some(due),
     };
-    match begin {
+    match begin(runnable, ports, delivery, now, lease).await? {
         Begin::Leased(run) => {
             let lease = Lease { run: run.id.clone(), epoch: run.epoch };
             let worked = Invocation { runnable, ports, settings, deadline }.work(*run).await;
@@ -73,17 +77,59 @@ pub async fn drive(
             worked
         }
         Begin::Busy(free_at) => Ok(Disposition::Later(free_at.min(after(now, seconds(1))))),
-        // Whoever sent this may have a clock ahead of ours: were it dropped, nothing else might come.
-        Begin::Early(wake_at) if until(now, wake_at) <= CLOCK_SKEW => Ok(Disposition::Later(wake_at)),
-        // What the run waits for was made durable before the run was suspended.
+        // The one the run waits for, from a clock ahead of ours: were it dropped, nothing else might come.
+        Begin::Early(wake_at) if due >= Some(wake_at) => Ok(Disposition::Later(wake_at)),
+        // Left over. The one the run waits for was made durable before the run was suspended; were this one kept as well,
+        // each delivery too many would stay until the run ends, and be joined by another each time the run waits.
         Begin::Early(_) => Ok(Disposition::Done),
         Begin::Ended(run) => {
-            // Whoever ended it may have died before its slot was free again.
+            // Whoever ended it is about to give its slot away. Were each delivery too many to do so as well, it would wake
+            // the next in line once more, and that one's deliveries too many the next but one: twice as often each time.
+            let lined_up = runnable.definition().concurrency.is_some();
+            let left = run.ended_at.filter(|_| lined_up).map(|ended_at| after(ended_at, LEAVING));
+            if let Some(left) = left.filter(|left| *left > now) {
+                return Ok(Disposition::Later(left));
+            }
             leave(runnable, ports, &run).await?;
             Ok(Disposition::Done)
         }
         Begin::Missing => Err(Error::new("a wake-up names a run that does not exist")),
     }
+}
+
+async fn begin(
+    runnable: &Runnable,
+    ports: &Ports,
+    delivery: Delivery,
+    now: Timestamp,
+    lease: Timestamp,
+) -> Result<Begin> {
+    match delivery {
+        Delivery::Start(event) => {
+            ports.journal.begin(Run::queued(&runnable.definition().name, event, now), now, lease).await
+        }
+        Delivery::Resume { run, .. } => ports.journal.resume(&run, now, lease).await,
+    }
+}
+
+/// Gives a message up that failed too often: its run fails with this reason, unless it has ended, somebody is at work on it,
+/// or something else will wake it.
+pub async fn give_up(
+    runnable: &Runnable,
+    ports: &Ports,
+    settings: &Settings,
+    delivery: Delivery,
+    reason: &str,
+) -> Result<()> {
+    let now = ports.clock.now();
+    if let Begin::Leased(run) = begin(runnable, ports, delivery, now, after(now, settings.lease)).await? {
+        let lease = Lease { run: run.id.clone(), epoch: run.epoch };
+        let outcome = Outcome::Failed(Error::fatal(reason));
+        if ports.journal.finish(&lease, &outcome, run.started_at, now).await? == Written::Done(()) {
+            leave(runnable, ports, &run).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Ends a run from outside. Its place in every line is free again. Answers the run as it is now, `None` if there is none.
@@ -108,14 +154,24 @@ async fn leave(runnable: &Runnable, ports: &Ports, run: &Run) -> Result<()> {
             ports.gate.withdraw(&key, run.id.as_str()).await?;
         }
     }
-    if let Some(concurrency) = &definition.concurrency {
-        let key = concurrency.key_of(&definition.name, &run.event.data)?;
-        let now = ports.clock.now();
-        for next in ports.gate.release(&key, concurrency.slots(), &run.id).await? {
-            ports.wakeups.wake(&definition.name, &next, now).await?;
-        }
+    free_slot(runnable, ports, run).await
+}
+
+/// Leaves the concurrency line, and wakes whoever is next.
+async fn free_slot(runnable: &Runnable, ports: &Ports, run: &Run) -> Result<()> {
+    let definition = runnable.definition();
+    let Some(concurrency) = &definition.concurrency else { return Ok(()) };
+    let key = concurrency.key_of(&definition.name, &run.event.data)?;
+    let now = ports.clock.now();
+    for next in ports.gate.release(&key, concurrency.slots(), &run.id).await? {
+        ports.wakeups.wake(&definition.name, &next, now).await?;
     }
     Ok(())
+}
+
+/// Whether all a run waits for is its own affair, so that its slot goes to the next in line.
+fn is_aside(waits: &[WaitingFor]) -> bool {
+    !waits.is_empty() && waits.iter().all(WaitingFor::is_aside)
 }
 
 /// How far a workflow came in an invocation.
@@ -158,6 +214,8 @@ impl Invocation<'_> {
                 return self.suspend(&turn(&run, Vec::new()), Status::Queued, vec![wait], run.failures).await;
             }
             run.started_at = Some(self.ports.clock.now());
+        } else if let Some(wait) = self.line_up_again(&run).await? {
+            return self.suspend(&turn(&run, Vec::new()), Status::Waiting, vec![wait], run.failures).await;
         }
         // The first invocation of a run has nothing to load.
         let records =
@@ -216,16 +274,11 @@ impl Invocation<'_> {
     /// Passes flow control, or answers what the run must wait for. The slot comes first, so that a start the throttle
     /// grants is a start that happens.
     async fn admit(&self, run: &Run) -> Result<Option<WaitingFor>> {
+        if let Some(wait) = self.line_up(run).await? {
+            return Ok(Some(wait));
+        }
         let definition = self.runnable.definition();
         let data = &run.event.data;
-        if let Some(concurrency) = &definition.concurrency {
-            let key = concurrency.key_of(&definition.name, data)?;
-            if let Slot::Waiting(position) =
-                self.ports.gate.acquire(&key, concurrency.slots(), &run.id).await?
-            {
-                return Ok(Some(WaitingFor::Slot { key, position }));
-            }
-        }
         for throttle in &definition.throttles {
             let key = throttle.key_of(&definition.name, data)?;
             let windows = self.settings.scale_windows(throttle.windows());
@@ -239,6 +292,47 @@ impl Invocation<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// Takes a concurrency slot, or answers the place in line. A run that has one keeps it.
+    async fn line_up(&self, run: &Run) -> Result<Option<WaitingFor>> {
+        let definition = self.runnable.definition();
+        let Some(concurrency) = &definition.concurrency else { return Ok(None) };
+        let key = concurrency.key_of(&definition.name, &run.event.data)?;
+        let slot = self.ports.gate.acquire(&key, concurrency.slots(), &run.id).await?;
+        Ok(match slot {
+            Slot::Held => None,
+            Slot::Waiting(position) => Some(WaitingFor::Slot { key, position }),
+        })
+    }
+
+    /// A run that steps aside is suspended first and woken at once, to give its slot away here: under its lease and known to
+    /// be out of line, so that whatever dies it neither goes on without a slot nor leaves the next one asleep. When its time
+    /// has come, it joins the line at the end.
+    async fn line_up_again(&self, run: &Run) -> Result<Option<WaitingFor>> {
+        let Some(first) = run.waiting_for.first() else { return Ok(None) };
+        if is_aside(&run.waiting_for) {
+            free_slot(self.runnable, self.ports, run).await?;
+            if first.until() > Some(self.ports.clock.now()) && !self.has_come(run).await? {
+                return Ok(Some(first.clone()));
+            }
+            return self.line_up(run).await;
+        }
+        if matches!(first, WaitingFor::Slot { .. }) { self.line_up(run).await } else { Ok(None) }
+    }
+
+    /// Whether the event that a run waits for out of line has come.
+    async fn has_come(&self, run: &Run) -> Result<bool> {
+        let steps: Vec<_> = run
+            .waiting_for
+            .iter()
+            .filter_map(|wait| if let WaitingFor::Event { step, .. } = wait { Some(step) } else { None })
+            .collect();
+        if steps.is_empty() {
+            return Ok(false);
+        }
+        let records = self.ports.journal.checkpoints(&run.id).await?;
+        Ok(records.iter().any(|record| record.state.is_final() && steps.contains(&&record.step)))
     }
 
     /// Polls the workflow from its beginning until it returns, or until all it does is wait.
@@ -317,6 +411,8 @@ impl Invocation<'_> {
         let wake_at = match waiting_for.first() {
             // The run that frees the slot wakes this one.
             Some(WaitingFor::Slot { .. }) => None,
+            // To give its slot away; it was given away already when that is what the run was woken for.
+            Some(_) if is_aside(&waiting_for) && turn.run.waiting_for != waiting_for => Some(turn.now()),
             first => Some(first.and_then(WaitingFor::until).unwrap_or_else(|| turn.now())),
         };
         let signals = turn.run.signals;

@@ -1,5 +1,7 @@
 //! Events: what starts a run, and what a run sends.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -28,7 +30,7 @@ pub trait Event: Serialize {
 }
 
 /// One event that was sent: its data, and what identifies it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
     /// Identifies the event. Two deliveries with one id are one event.
     pub id: String,
@@ -38,6 +40,18 @@ pub struct Envelope {
     pub data: Value,
     /// When it was sent.
     pub sent_at: Timestamp,
+}
+
+/// Without its data: that is somebody's message, and what is shown for debugging ends in logs.
+impl fmt::Debug for Envelope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, name, data: _, sent_at } = self;
+        f.debug_struct("Envelope")
+            .field("id", id)
+            .field("name", name)
+            .field("sent_at", sent_at)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Envelope {

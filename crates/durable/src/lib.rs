@@ -54,7 +54,7 @@ pub use desk::{
     Cause, ConcurrencyView, Desk, EventView, LineView, RunView, SentEvent, ThrottleView, WindowView,
     WorkflowView, cause_of,
 };
-pub use driver::{Delivery, Disposition, cancel, drive};
+pub use driver::{Delivery, Disposition, cancel, drive, give_up};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Envelope, Event, MAX_EVENT_BYTES};
 pub use flow::{CancelOn, Concurrency, Singleton, Throttle, ThrottleLimit};

@@ -11,6 +11,8 @@ pub struct Member {
     pub run: RunId,
     /// Where it stands.
     pub place: Place,
+    /// Who gave it its slot, if somebody did.
+    pub giver: Option<RunId>,
 }
 
 /// Where a run stands with a concurrency key.
@@ -38,10 +40,10 @@ pub enum Slot {
 /// `run` asks for one of `limit` slots. Members are in order of arrival; asking again changes nothing.
 pub fn acquire(line: &mut Vec<Member>, limit: u32, run: &RunId) -> Slot {
     let index = line.iter().position(|member| member.run == *run).unwrap_or_else(|| {
-        line.push(Member { run: run.clone(), place: Place::Waiting });
+        line.push(Member { run: run.clone(), place: Place::Waiting, giver: None });
         line.len() - 1
     });
-    hand_over(line, limit);
+    hand_over(line, limit, run);
     if line[index].place == Place::Waiting {
         let ahead = line[..index].iter().filter(|member| member.place == Place::Waiting).count();
         return Slot::Waiting(u32::try_from(ahead + 1).unwrap_or(u32::MAX));
@@ -52,19 +54,21 @@ pub fn acquire(line: &mut Vec<Member>, limit: u32, run: &RunId) -> Slot {
 
 /// `run` leaves, whether it held a slot or waited for one, and its slot goes to the next in line.
 ///
-/// Answers every run that has a slot without knowing it. All of them must be woken, those handed a slot by an earlier
-/// release too: whoever handed it over may have died before the wake-up was sent.
+/// Answers every run that `run` gave a slot and that has not been seen since. All of them must be woken, those that an earlier
+/// release by `run` gave one too: it may have died before the wake-up was sent. Those that others gave a slot are theirs to
+/// wake: were each release to wake them as well, the wake-ups of a long line would multiply.
 pub fn release(line: &mut Vec<Member>, limit: u32, run: &RunId) -> Vec<RunId> {
     line.retain(|member| member.run != *run);
-    hand_over(line, limit);
-    line.iter().filter(|member| member.place == Place::Handed).map(|member| member.run.clone()).collect()
+    hand_over(line, limit, run);
+    let handed = |member: &&Member| member.place == Place::Handed && member.giver.as_ref() == Some(run);
+    line.iter().filter(handed).map(|member| member.run.clone()).collect()
 }
 
-fn hand_over(line: &mut [Member], limit: u32) {
+fn hand_over(line: &mut [Member], limit: u32, giver: &RunId) {
     let held = line.iter().filter(|member| member.place != Place::Waiting).count();
     let free = (limit.max(1) as usize).saturating_sub(held);
     for member in line.iter_mut().filter(|member| member.place == Place::Waiting).take(free) {
-        member.place = Place::Handed;
+        (member.place, member.giver) = (Place::Handed, Some(giver.clone()));
     }
 }
 
@@ -93,6 +97,19 @@ mod tests {
         assert_eq!(acquire(&mut line, 1, &run(3)), Slot::Waiting(1));
         assert_eq!(acquire(&mut line, 1, &run(2)), Slot::Held);
         assert_eq!(release(&mut line, 1, &run(2)), [run(3)]);
+    }
+
+    #[test]
+    fn a_run_is_woken_by_whoever_gave_it_its_slot_and_by_nobody_else() {
+        let mut line = Vec::new();
+        for n in 1..=5 {
+            acquire(&mut line, 2, &run(n));
+        }
+        assert_eq!(release(&mut line, 2, &run(1)), [run(3)]);
+        assert_eq!(release(&mut line, 2, &run(2)), [run(4)]);
+        assert_eq!(release(&mut line, 2, &run(1)), [run(3)]);
+        assert_eq!(acquire(&mut line, 2, &run(3)), Slot::Held);
+        assert_eq!(release(&mut line, 2, &run(1)), [], "it has come");
     }
 
     #[test]

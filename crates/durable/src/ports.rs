@@ -135,7 +135,7 @@ pub trait Gate: fmt::Debug + Send + Sync {
     /// Leaves the key's line; answers the runs to wake; see [`line::release`](crate::line::release).
     async fn release(&self, key: &str, limit: u32, run: &RunId) -> Result<Vec<RunId>>;
 
-    /// Asks for a start under the key's windows; see [`throttle::admit`](crate::throttle::admit).
+    /// Asks for a start under the key's windows, right before it is to happen; see [`throttle::admit`](crate::throttle::admit).
     async fn admit(&self, key: &str, windows: &[Window], id: &str, now: Timestamp) -> Result<Admission>;
 
     /// Gives a reserved start back.

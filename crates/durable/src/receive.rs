@@ -18,12 +18,13 @@ pub struct Receive<'a, T> {
     name: Cow<'static, str>,
     matching: BTreeMap<String, Value>,
     timeout: Duration,
+    aside: bool,
     event: PhantomData<fn() -> T>,
 }
 
 impl<'a, T: Event + DeserializeOwned> Receive<'a, T> {
     pub(crate) fn new(turn: &'a Turn, name: Cow<'static, str>) -> Self {
-        Self { turn, name, matching: BTreeMap::new(), timeout: hours(24), event: PhantomData }
+        Self { turn, name, matching: BTreeMap::new(), timeout: hours(24), aside: false, event: PhantomData }
     }
 
     /// Only an event that has this value at a place of its data: the name of a field, or several with dots between them.
@@ -40,7 +41,15 @@ impl<'a, T: Event + DeserializeOwned> Receive<'a, T> {
         self
     }
 
-    /// Waits. The run takes no memory and no process meanwhile; it holds its concurrency slot.
+    /// While it waits the run steps out of its workflow's concurrency line: the next run has its slot, and it joins the line
+    /// again at the end when the event has come. For a wait that may take days and should hold nobody up.
+    pub fn aside(mut self) -> Self {
+        self.aside = true;
+        self
+    }
+
+    /// Waits. The run takes no memory and no process meanwhile; it holds its concurrency slot, unless it steps
+    /// [`aside`](Self::aside).
     ///
     /// An event that was sent after the one that started the run counts, whether or not the run had come to this step when
     /// it was sent; but not one that an earlier step of the run went on with. `None` when there was none in time. Fails for
@@ -54,7 +63,8 @@ impl<'a, T: Event + DeserializeOwned> Receive<'a, T> {
                 Some(StepState::Completed { output }) => return self.read(output).await,
                 Some(StepState::Listening { until, .. }) if *until > now => {
                     let event = T::NAME.to_owned();
-                    turn.park(WaitingFor::Event { step: step.clone(), event, until: *until }).await
+                    let (step, until, aside) = (step.clone(), *until, self.aside);
+                    turn.park(WaitingFor::Event { step, event, until, aside }).await
                 }
                 Some(StepState::Listening { until, .. }) => {
                     let wait = self.wait(&step, *until);

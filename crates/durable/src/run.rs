@@ -133,6 +133,9 @@ pub enum WaitingFor {
         event: String,
         /// Until when.
         until: Timestamp,
+        /// Whether its concurrency slot is given to the next in line.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        aside: bool,
     },
     /// A slot of a concurrency key.
     Slot {
@@ -150,11 +153,23 @@ pub enum WaitingFor {
     },
     /// The end of its workflow's pause.
     Paused,
+    /// A start that a throttle reserved for later, its concurrency slot given to the next in line.
+    Aside {
+        /// The throttle's key.
+        key: String,
+        /// When it is.
+        until: Timestamp,
+    },
     /// A fresh invocation, because the time left in the last one did not suffice for the next step.
     Handover,
 }
 
 impl WaitingFor {
+    /// Whether it is the run's own affair, so that its concurrency slot goes to the next in line.
+    pub(crate) fn is_aside(&self) -> bool {
+        matches!(self, Self::Aside { .. } | Self::Event { aside: true, .. })
+    }
+
     /// When it ends, if that is known.
     pub fn until(&self) -> Option<Timestamp> {
         match self {
@@ -163,7 +178,8 @@ impl WaitingFor {
             | Self::Retry { until, .. }
             | Self::Callback { until, .. }
             | Self::Event { until, .. }
-            | Self::Throttle { until, .. } => Some(*until),
+            | Self::Throttle { until, .. }
+            | Self::Aside { until, .. } => Some(*until),
             Self::Slot { .. } | Self::Paused | Self::Handover => None,
         }
     }
@@ -184,6 +200,7 @@ impl fmt::Display for WaitingFor {
             Self::Slot { key, position } => write!(f, "a slot of {key}, place {position} in line"),
             Self::Throttle { key, until } => write!(f, "the throttle of {key} until {until}"),
             Self::Paused => f.write_str("the end of its workflow's pause"),
+            Self::Aside { key, until } => write!(f, "the throttle of {key} until {until}, out of line"),
             Self::Handover => f.write_str("a fresh invocation"),
         }
     }

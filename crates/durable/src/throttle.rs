@@ -45,6 +45,9 @@ const TICK: Duration = Duration::from_millis(1);
 
 /// Asks for a start of `id` and brings the ledger up to date. Asking again changes nothing until the reserved time comes.
 ///
+/// Whoever asks again after [`Admission::Go`] has not started: it died on the way, or another key made it wait. Its start
+/// counts from when it is admitted last, and has to keep every window then: what counts is when something really happens.
+///
 /// First come, first served: a new reservation is never earlier than an older one. A start that comes too late for its
 /// reservation, because its worker was down, say, gets the earliest place that keeps every window, since it is the actual
 /// starts that count.
@@ -52,11 +55,11 @@ pub fn admit(ledger: &mut Vec<Start>, windows: &[Window], id: &str, now: Timesta
     forget(ledger, windows, now);
     let known = ledger.iter().find(|start| start.id == id);
     let at = match known {
-        Some(start) if start.started => return Admission::Go,
+        Some(start) if start.started && start.at >= now => return Admission::Go,
         Some(start) if start.at > now => return Admission::At(start.at),
         // It is this one's turn: only starts that happened can stand in its way. Were reservations to count as well,
         // whoever comes a millisecond late would go behind everybody who came after.
-        Some(_) => earliest(started(ledger), windows, now),
+        Some(_) => earliest(started(ledger).filter(|start| start.id != id), windows, now),
         None => {
             let last = ledger.iter().filter(|start| !start.started).map(|start| start.at).max();
             earliest(ledger.iter(), windows, last.unwrap_or(now).max(now))
@@ -158,6 +161,20 @@ mod tests {
     }
 
     #[test]
+    fn a_start_that_comes_later_than_it_was_admitted_counts_from_then() {
+        let windows = [Window { limit: 1, period: seconds(60) }];
+        let mut ledger = Vec::new();
+        assert_eq!(admit(&mut ledger, &windows, "a", at(0)), Admission::Go);
+        assert_eq!(
+            admit(&mut ledger, &windows, "a", at(40)),
+            Admission::Go,
+            "its own start is not in its way"
+        );
+        assert_eq!(admit(&mut ledger, &windows, "b", at(41)), Admission::At(after(at(100), TICK)));
+        assert_eq!(admit(&mut ledger, &windows, "a", at(30)), Admission::Go, "a clock that is behind");
+    }
+
+    #[test]
     fn a_place_that_was_given_back_is_used() {
         let windows = [Window { limit: 1, period: seconds(60) }];
         let mut ledger = Vec::new();
@@ -168,7 +185,52 @@ mod tests {
         assert_eq!(admit(&mut ledger, &windows, "c", at(1)), Admission::At(after(at(60), TICK)));
     }
 
+    /// When each arrival starts, and to which phone: it needs a start of its phone's key and one of a key that all share.
+    fn starts_of_two_keys(
+        arrivals: &[(i64, usize)],
+        phone: &[Window],
+        all: &[Window],
+    ) -> Vec<(Timestamp, usize)> {
+        let (mut phones, mut shared) = (vec![Vec::new(); 3], Vec::new());
+        let mut due: std::collections::BTreeSet<_> =
+            arrivals.iter().enumerate().map(|(n, (time, _))| (at(*time), n)).collect();
+        let mut starts = Vec::new();
+        while let Some((now, n)) = due.pop_first() {
+            let (id, to) = (n.to_string(), arrivals[n].1);
+            let admission = match admit(&mut phones[to], phone, &id, now) {
+                Admission::Go => admit(&mut shared, all, &id, now),
+                later @ Admission::At(_) => later,
+            };
+            match admission {
+                Admission::Go => starts.push((now, to)),
+                Admission::At(reserved) => drop(due.insert((reserved, n))),
+            }
+        }
+        starts
+    }
+
     proptest! {
+        /// A start that one key admits and the other makes wait counts from when it happens, for both.
+        #[test]
+        fn two_keys_are_both_strict(
+            arrivals in prop::collection::vec((0_i64..200, 0_usize..3), 1..40),
+            (phone, all) in (1_u32..4, 1_u32..8),
+        ) {
+            let phone = [Window { limit: phone, period: seconds(30) }];
+            let all = [Window { limit: all, period: seconds(40) }, Window { limit: 12, period: seconds(100) }];
+            let starts = starts_of_two_keys(&arrivals, &phone, &all);
+            prop_assert_eq!(starts.len(), arrivals.len());
+            let times = |to: Option<usize>| -> Vec<_> {
+                starts.iter().filter(|start| to.is_none_or(|to| start.1 == to)).map(|start| start.0).collect()
+            };
+            let of_phones = (0..3).map(|to| (times(Some(to)), phone[0]));
+            for (times, window) in of_phones.chain(all.into_iter().map(|window| (times(None), window))) {
+                for group in times.windows(window.limit as usize + 1) {
+                    prop_assert!(group[group.len() - 1].duration_since(group[0]).unsigned_abs() > window.period);
+                }
+            }
+        }
+
         /// Arrivals at any time, each served late by any delay: the starts that happened never crowd a window, in
         /// whatever order they are served, and everybody is served.
         #[test]

@@ -1,5 +1,7 @@
 //! Where the services are, from the environment: read once, at start, and all that is missing is said at once.
 
+mod whatsapp;
+
 use std::{str::FromStr, sync::Arc, time::Duration};
 
 use durable::{Error, Result, hours};
@@ -15,7 +17,7 @@ use crate::{
     photos::Photos,
     slack::Slack,
     vlm::{Criteria, Vlm},
-    whatsapp::{Dialect, WhatsApp},
+    whatsapp::Switch,
 };
 
 /// The model that is asked when no other is configured.
@@ -26,6 +28,7 @@ pub struct Settings<'a> {
     lookup: Lookup<'a>,
     http: Http,
     neon: Option<Arc<dyn Neon>>,
+    switch: Option<Arc<dyn Switch>>,
     problems: Vec<String>,
 }
 
@@ -34,7 +37,18 @@ type Lookup<'a> = Box<dyn Fn(&str) -> Option<String> + 'a>;
 impl<'a> Settings<'a> {
     /// Settings by name, and the client all services share.
     pub fn new(lookup: impl Fn(&str) -> Option<String> + 'a, http: Http) -> Self {
-        Self { lookup: Box::new(lookup), http, neon: None, problems: Vec::new() }
+        Self { lookup: Box::new(lookup), http, neon: None, switch: None, problems: Vec::new() }
+    }
+
+    /// The same settings with some set otherwise.
+    #[must_use]
+    pub fn with_overrides(mut self, set: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let (set, lookup): (Vec<_>, _) = (set.into_iter().collect(), self.lookup);
+        self.lookup = Box::new(move |name| match set.iter().find(|(set, _)| *set == name) {
+            Some((_, value)) => Some((*value).to_owned()),
+            None => lookup(name),
+        });
+        self
     }
 
     /// Settings from the environment, for services reached over the network.
@@ -93,17 +107,6 @@ impl<'a> Settings<'a> {
     /// `SLACK_WEBHOOK_URL`.
     pub fn slack(&mut self) -> Option<Slack> {
         self.endpoint("SLACK_WEBHOOK_URL").map(Slack::new)
-    }
-
-    /// `WHATSAPP_URL`, `WHATSAPP_SECRET`, and for the older service `WHATSAPP_GROUP_JID`.
-    pub fn whatsapp(&mut self) -> Option<WhatsApp> {
-        let (endpoint, secret) = (self.endpoint("WHATSAPP_URL"), self.required("WHATSAPP_SECRET"));
-        let dialect = match self.optional("WHATSAPP_GROUP_JID") {
-            Some(group_jid) => Dialect::Sender { group_jid },
-            None => Dialect::Bridge,
-        };
-        let endpoint = self.secret(endpoint?, "x-bridge-secret", &secret?)?;
-        Some(WhatsApp::new(endpoint, dialect))
     }
 
     /// `VLM_URL`; and, if they are others than the usual, `VLM_MODEL`, `VLM_PHOTOS_PER_CALL` and the criteria:

@@ -3,7 +3,12 @@
 use durable::{Error, Event, Result};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use crate::{phone::Address, photos::PhotoAddress, vlm::Evaluation};
+use crate::{
+    phone::Address,
+    photos::PhotoAddress,
+    vlm::Evaluation,
+    whatsapp::{Pairing, Recipient},
+};
 
 /// An agent is to be built.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -35,13 +40,50 @@ impl Event for SyncRequested {
     const NAME: &'static str = "databases/sync.requested";
 }
 
-/// A WhatsApp message is to be sent.
-#[derive(Clone, Serialize, Deserialize)]
+/// A WhatsApp message is to be sent: to a person, or to a group, where somebody may be mentioned.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(try_from = "MessageFields")]
 pub struct MessageQueued {
-    /// To whom: a number, or an address of WhatsApp's.
+    /// To whom: a number, or an address of WhatsApp's. In a group, who is mentioned when `mention` does not say.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub phone: String,
     /// The text.
     pub message: String,
+    /// The group it goes to: `1203…@g.us`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Who is mentioned there: a number, or an address of WhatsApp's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mention: Option<String>,
+    /// The drop it is about. A group hears of one drop no more often than its cooldown allows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dr_number: Option<String>,
+    /// The run whose message this is, sent again by somebody who decided to: nobody knew whether it had gone out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resend_of: Option<String>,
+}
+
+/// What is read before it is known that the message has an addressee.
+#[derive(Deserialize)]
+struct MessageFields {
+    phone: Option<String>,
+    message: String,
+    group: Option<String>,
+    mention: Option<String>,
+    dr_number: Option<String>,
+    resend_of: Option<String>,
+}
+
+impl TryFrom<MessageFields> for MessageQueued {
+    type Error = &'static str;
+
+    fn try_from(fields: MessageFields) -> Result<Self, Self::Error> {
+        let MessageFields { phone, message, group, mention, dr_number, resend_of } = fields;
+        if phone.is_none() && group.is_none() {
+            return Err("missing field `phone`, or `group` for a message to a group");
+        }
+        Ok(Self { phone: phone.unwrap_or_default(), message, group, mention, dr_number, resend_of })
+    }
 }
 
 impl Event for MessageQueued {
@@ -49,23 +91,58 @@ impl Event for MessageQueued {
 }
 
 impl MessageQueued {
-    /// What a contractor is told of an evaluation.
-    pub fn for_evaluation(phone: &str, evaluation: &Evaluation) -> Self {
-        Self { phone: phone.to_owned(), message: evaluation.message() }
+    /// A message to a person, or to whatever address `phone` is.
+    pub fn new(phone: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { phone: phone.into(), message: message.into(), ..Self::default() }
     }
 
-    /// One key for all ways to write one number; what is no number is a key of its own, whose run will say so.
+    /// What a contractor is told of an evaluation.
+    pub fn for_evaluation(phone: &str, evaluation: &Evaluation) -> Self {
+        Self::new(phone, evaluation.message())
+    }
+
+    /// To whom it goes.
+    pub fn recipient(&self) -> Result<Recipient> {
+        let Some(group) = &self.group else {
+            return Recipient::new(self.phone.parse()?, self.mention.as_deref());
+        };
+        let wrong = || Error::fatal("group: expected an address that ends in @g.us");
+        let chat: Address = group.parse().map_err(|_| wrong())?;
+        if !matches!(chat, Address::Group(_)) {
+            return Err(wrong());
+        }
+        let phone = Some(self.phone.as_str()).filter(|phone| !phone.is_empty());
+        Recipient::new(chat, self.mention.as_deref().or(phone))
+    }
+
+    /// One key for all ways to write one address; what is none shares a key, and its run will say so.
     pub fn key(&self) -> String {
-        self.phone.parse::<Address>().map_or_else(|_| self.phone.clone(), |address| address.jid())
+        self.recipient().map_or_else(|_| "nobody".to_owned(), |recipient| recipient.chat.key())
     }
 }
 
 impl std::fmt::Debug for MessageQueued {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let hidden = |address: &Option<String>| address.as_deref().map(crate::phone::masked);
         f.debug_struct("MessageQueued")
             .field("phone", &crate::phone::masked(&self.phone))
+            .field("group", &hidden(&self.group))
+            .field("mention", &hidden(&self.mention))
+            .field("dr_number", &self.dr_number)
+            .field("resend_of", &self.resend_of)
             .finish_non_exhaustive()
     }
+}
+
+/// A message cannot go out as WhatsApp's service is. It may be a moment's trouble, and somebody else may have said so before.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OutageSuspected {
+    /// What the service's health came to.
+    pub pairing: Pairing,
+}
+
+impl Event for OutageSuspected {
+    const NAME: &'static str = "whatsapp/outage.suspected";
 }
 
 /// The photos of a drop are to be evaluated.
@@ -153,6 +230,8 @@ impl EvaluationRequested {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn request(image_url: &str, dr_number: Option<&str>) -> Result<String> {
@@ -206,8 +285,45 @@ mod tests {
 
     #[test]
     fn one_number_is_one_key() {
-        let key = |phone: &str| MessageQueued { phone: phone.into(), message: String::new() }.key();
+        let key = |phone: &str| MessageQueued::new(phone, "").key();
         assert_eq!(key("0821234567"), key("+27821234567"));
-        assert_eq!(key("nonsense"), "nonsense");
+        assert_ne!(key("0821234567"), key("0829234567"));
+        assert_eq!(key("nonsense"), "nobody");
+    }
+    fn message(data: serde_json::Value) -> MessageQueued {
+        serde_json::from_value(data).unwrap()
+    }
+
+    #[test]
+    fn a_message_goes_to_a_person_or_to_a_group_with_a_mention() {
+        let to = |data| {
+            let recipient = message(data).recipient()?;
+            Ok::<_, Error>((recipient.chat.jid(), recipient.mention.map(|mention| mention.jid())))
+        };
+        let (group, person) = ("120363401234567890@g.us", "27821234567@s.whatsapp.net");
+        let of = |chat: &str, mention: Option<&str>| Ok((chat.to_owned(), mention.map(str::to_owned)));
+        assert_eq!(to(json!({"phone": "0821234567", "message": "x"})), of(person, None));
+        assert_eq!(to(json!({"group": group, "message": "x"})), of(group, None));
+        assert_eq!(
+            to(json!({"group": group, "phone": "0821234567", "message": "x"})),
+            of(group, Some(person))
+        );
+        assert_eq!(to(json!({"phone": group, "mention": "9@lid", "message": "x"})), of(group, Some("9@lid")));
+        let wrong = |data| to(data).unwrap_err().message().split(':').next().unwrap().to_owned();
+        assert_eq!(wrong(json!({"group": "0821234567", "message": "x"})), "group");
+        assert_eq!(wrong(json!({"group": group, "mention": group, "message": "x"})), "mention");
+        assert_eq!(wrong(json!({"phone": "0821234567", "mention": "9@lid", "message": "x"})), "mention");
+        assert!(serde_json::from_value::<MessageQueued>(json!({"message": "x"})).is_err());
+    }
+
+    #[test]
+    fn a_message_is_shown_without_its_text_and_numbers() {
+        let data =
+            json!({"group": "120363401234567890@g.us", "mention": "0821234567", "message": "secret text"});
+        let shown = format!("{:?}", message(data));
+        assert!(
+            !shown.contains("secret") && !shown.contains("82123") && !shown.contains("3401234"),
+            "{shown}"
+        );
     }
 }

@@ -1,14 +1,17 @@
 //! HTTP as every client here needs it: one shared client, timeouts, no redirects, and a plain account of what went wrong.
 
+mod reply;
+
 use std::{fmt, time::Duration};
 
 use durable::{Error, Result, seconds};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use reqwest::redirect::Policy;
 use secrecy::{ExposeSecret, SecretString};
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
+
+pub use reply::{Reply, json};
 
 /// Sends requests, to the network or to a service in this process.
 #[derive(Clone)]
@@ -123,36 +126,6 @@ impl Unanswered {
     }
 }
 
-/// An answer.
-#[derive(Debug, Clone)]
-pub struct Reply {
-    /// Its status.
-    pub status: StatusCode,
-    /// Its headers.
-    pub headers: HeaderMap,
-    /// Its body.
-    pub body: Vec<u8>,
-}
-
-impl Reply {
-    /// The body as text, cut off where an error message needs no more.
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).chars().take(300).collect()
-    }
-
-    /// How long the service asks to be left alone, if it says so in seconds.
-    fn retry_after(&self) -> Option<Duration> {
-        self.headers
-            .get(http::header::RETRY_AFTER)?
-            .to_str()
-            .ok()?
-            .trim()
-            .parse()
-            .ok()
-            .map(Duration::from_secs)
-    }
-}
-
 /// A service at an address, with what it wants in every request.
 #[derive(Clone)]
 pub struct Endpoint {
@@ -160,6 +133,7 @@ pub struct Endpoint {
     base: Url,
     headers: HeaderMap,
     timeout: Duration,
+    discreet: bool,
     largest: usize,
 }
 
@@ -169,7 +143,14 @@ const LARGEST: usize = 64 * 1024 * 1024;
 impl Endpoint {
     /// A service at `base`. A request takes at most 30 s, and an answer has at most 64 MiB.
     pub fn new(http: Http, base: Url) -> Self {
-        Self { http, base, headers: HeaderMap::new(), timeout: seconds(30), largest: LARGEST }
+        Self {
+            http,
+            base,
+            headers: HeaderMap::new(),
+            timeout: seconds(30),
+            discreet: false,
+            largest: LARGEST,
+        }
     }
 
     /// The largest answer that is taken, in bytes. What is larger is not read to its end.
@@ -183,6 +164,13 @@ impl Endpoint {
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// What the service answers may hold numbers or repeat what it was sent: errors show neither.
+    #[must_use]
+    pub fn discreet(mut self) -> Self {
+        self.discreet = true;
         self
     }
 
@@ -242,7 +230,12 @@ impl Endpoint {
                 self.largest
             ))),
             Ok(reply) if reply.status.is_success() => Ok(reply),
-            Ok(reply) => Err(classify(&self.name(&method, path), &reply)),
+            Ok(mut reply) => {
+                if self.discreet {
+                    reply.hush(body.unwrap_or(&Value::Null));
+                }
+                Err(reply.failure(&self.name(&method, path)))
+            }
             Err(Unanswered { never_left: true, reason }) => {
                 Err(Error::no_effect(format!("{}: {reason}", self.name(&method, path))))
             }
@@ -264,52 +257,9 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// What an answer without success means.
-fn classify(request: &str, reply: &Reply) -> Error {
-    let text = format!("{request}: {} {}", reply.status.as_u16(), reply.text());
-    match (reply.status.as_u16(), reply.retry_after()) {
-        (429, delay) => Error::retry_after(delay.unwrap_or(seconds(30)), text),
-        (503, Some(delay)) => Error::retry_after(delay, text),
-        (300..=499, _) => Error::fatal(text),
-        _ => Error::new(text),
-    }
-}
-
-/// Reads an answer that ought to be JSON; what is not may come from something between us and the service, so asking again
-/// may help.
-pub fn json<T: DeserializeOwned>(reply: &Reply) -> Result<T> {
-    serde_json::from_slice(&reply.body)
-        .map_err(|error| Error::new(format!("unexpected answer: {error}: {}", reply.text())))
-}
-
 #[cfg(test)]
 mod tests {
-    use durable::ErrorKind;
-
     use super::*;
-
-    fn reply(status: u16, retry_after: Option<&'static str>) -> Reply {
-        let mut headers = HeaderMap::new();
-        if let Some(delay) = retry_after {
-            headers.insert(http::header::RETRY_AFTER, HeaderValue::from_static(delay));
-        }
-        Reply { status: StatusCode::from_u16(status).unwrap(), headers, body: b"why".to_vec() }
-    }
-
-    #[test]
-    fn a_status_says_whether_to_try_again_and_what_may_have_happened() {
-        for status in [301, 400, 401, 403, 404, 405, 413, 415, 422] {
-            assert_eq!(classify("GET x", &reply(status, None)).kind(), ErrorKind::Fatal, "{status}");
-        }
-        for status in [500, 502, 503, 504] {
-            assert_eq!(classify("GET x", &reply(status, None)).kind(), ErrorKind::Retryable, "{status}");
-        }
-        for status in [429, 503] {
-            let error = classify("GET x", &reply(status, Some("7")));
-            assert_eq!((error.kind(), error.delay()), (ErrorKind::NoEffect, Some(seconds(7))), "{status}");
-        }
-        assert_eq!(classify("GET host/path", &reply(404, None)).message(), "GET host/path: 404 why");
-    }
 
     #[test]
     fn no_secret_is_shown() {

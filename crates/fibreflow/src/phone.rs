@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use durable::Error;
+use sha2::{Digest, Sha256};
 
 /// A phone number in E.164. Shown masked wherever it is logged.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -58,6 +59,20 @@ pub fn masked(number: &str) -> String {
     number.chars().enumerate().map(hide).collect()
 }
 
+/// A text with every number in it that may be somebody's masked: seven digits in a row or more, an id of a group included.
+pub fn without_numbers(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+        let digits = rest[start..].find(|c: char| !c.is_ascii_digit()).map_or(rest.len(), |end| start + end);
+        shown.push_str(&rest[..start]);
+        let number = &rest[start..digits];
+        shown.push_str(&if number.len() < 7 { number.to_owned() } else { masked(number) });
+        rest = &rest[digits..];
+    }
+    shown + rest
+}
+
 /// Whom WhatsApp delivers to.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Address {
@@ -70,6 +85,13 @@ pub enum Address {
 }
 
 impl Address {
+    /// A name for keys, which people see: the address masked, with part of its hash to tell it from others that look alike.
+    pub fn key(&self) -> String {
+        let jid = self.jid();
+        let hash = hex::encode(Sha256::digest(jid.as_bytes()));
+        format!("{}#{}", masked(&jid), &hash[..12])
+    }
+
     /// The address as WhatsApp writes it.
     pub fn jid(&self) -> String {
         match self {
@@ -124,7 +146,16 @@ mod tests {
     fn a_number_is_shown_masked() {
         let phone: Phone = "0821234567".parse().unwrap();
         assert_eq!(format!("{phone} {phone:?}"), "+27•••••4567 +27•••••4567");
-        assert!(!format!("{:?}", Address::Person(phone)).contains("82123"));
+        let address = Address::Person(phone);
+        assert!(!format!("{address:?} {}", address.key()).contains("82123"));
+        assert_ne!(address.key(), "0829234567".parse::<Address>().unwrap().key(), "though they look alike");
+    }
+
+    #[test]
+    fn a_text_is_shown_without_its_numbers() {
+        let text = "500: cannot send to 27821234567@s.whatsapp.net, 2 of 10 at 12:30";
+        assert_eq!(without_numbers(text), "500: cannot send to 278••••4567@s.whatsapp.net, 2 of 10 at 12:30");
+        assert_eq!(without_numbers("nothing"), "nothing");
     }
 
     #[test]

@@ -1,27 +1,21 @@
 //! send-whatsapp: sends one message, at the pace a phone may send, and never twice.
 
-use durable::{Context, Error, Result, Retry, Throttle, Window, Workflow, minutes, seconds};
+mod clearance;
+mod services;
+mod watch;
+
+use clearance::Clearance;
+use durable::{Concurrency, Context, Error, ErrorKind, Result, Retry, Throttle, Workflow, minutes, seconds};
 use fibreflow::{
-    config::Settings,
-    events::MessageQueued,
-    phone::Address,
-    whatsapp::{Pairing, Receipt, Trace, WhatsApp},
+    events::{MessageQueued, OutageSuspected},
+    whatsapp::{Receipt, Recipient, Trace},
 };
 use serde::{Deserialize, Serialize};
 
-/// What sending a message takes.
-#[derive(Debug, Clone)]
-pub struct Services {
-    /// The paired phone.
-    pub whatsapp: WhatsApp,
-}
+pub use services::Services;
+pub use watch::{Outage, Watch, watch};
 
-impl Services {
-    /// The services that the settings name; one error says all that is missing.
-    pub fn from_settings(settings: Settings<'_>) -> Result<Self> {
-        settings.make(|settings| Some(Self { whatsapp: settings.whatsapp()? }))
-    }
-}
+use services::Attempted;
 
 /// A message that went out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,78 +24,120 @@ pub struct Sent {
     pub message_id: Option<String>,
     /// Whether the send's answer was lost and the message was found in the service's list of sent ones.
     pub found_afterwards: bool,
+    /// The run whose message this was before, when somebody sent it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resend_of: Option<String>,
 }
 
-/// How often a message is sent at most, when it is certain each time that the send before did not happen.
+/// How often a message is sent at most when each time before it is certain that it did not go out.
 const SENDS: u32 = 5;
 
-/// How often the service is asked whether its phone is paired.
+/// How often the service is asked whether its phone is paired, five minutes apart, before the outage is taken for a long one.
 const CHECKS: u32 = 5;
 
-/// Ten messages a minute to a phone. Starts are spaced so that messages arrive in order and checks come just before
-/// their sends; the sends themselves are held to it as well, since a start may be followed by waiting.
+/// While an outage lasts, whoever watches is told of it at every so many checks: about once an hour.
+const CHECKS_A_REPORT: u32 = 12;
+
+/// Ten messages a minute to a phone, and one message at a time: so they go out in order, also after an outage, and while
+/// nothing can go out only the first in line asks.
+///
+/// Starts are spaced so that messages to a phone arrive in order; the sends themselves are held to it as well, since a start
+/// may be followed by waiting.
 pub fn workflow() -> Workflow<Services> {
     Workflow::new("send-whatsapp", send_whatsapp)
         .on_event("whatsapp/message.queued")
         .retries(5)
         .throttle(Throttle::limit(10).per(minutes(1)).key(|queued: &MessageQueued| queued.key()))
+        .concurrency(Concurrency::limit(1))
 }
 
 async fn send_whatsapp(ctx: Context<MessageQueued>, services: Services) -> Result<Sent> {
-    let to: Address = ctx.event().phone.parse()?;
-    let whatsapp = &services.whatsapp;
+    let to = ctx.event().recipient()?;
+    let sent = |message_id, found_afterwards| {
+        let resend_of = ctx.event().resend_of.clone();
+        Ok(Sent { message_id, found_afterwards, resend_of })
+    };
 
-    wait_until_paired(&ctx, whatsapp).await?;
+    let mut lost = 0;
+    loop {
+        wait_until_clear(&ctx, &services).await?;
 
-    let mut sent = send(&ctx, whatsapp, &to).await;
-    for _ in 1..SENDS {
-        match sent {
-            Err(error) if error.is_outcome_unknown() => match find(&ctx, whatsapp, &to).await? {
-                Trace::Sent { message_id } => return Ok(Sent { message_id, found_afterwards: true }),
+        match send(&ctx, &services, &to).await {
+            Ok(Attempted::Sent(Receipt { message_id })) => return sent(message_id, false),
+            // While it waited for its turn, night fell, or somebody flipped the switch.
+            Ok(Attempted::NotNow) => {}
+            // Refused for now, several times: certainly not sent.
+            Err(error) if error.kind() == ErrorKind::Exhausted => ctx.sleep("wait", minutes(5)).await,
+            Err(unknown) if unknown.is_outcome_unknown() => match find(&ctx, &services, &to).await {
+                Ok(Trace::Sent { message_id }) => return sent(message_id, true),
                 // The list goes back to before the attempt and lacks the message: it never went out.
-                Trace::NotSent => sent = send(&ctx, whatsapp, &to).await,
-                Trace::Unknown => return Err(error),
+                Ok(Trace::NotSent) if lost + 1 < SENDS => lost += 1,
+                Ok(Trace::NotSent) => {
+                    return Err(Error::fatal(format!(
+                        "not sent: {SENDS} sends failed and none went out: {unknown}"
+                    )));
+                }
+                Ok(Trace::Unknown) | Err(_) => return Err(unknown),
             },
-            sent => return sent,
+            Err(refused) => return Err(refused),
         }
     }
-    sent
 }
 
-/// Sends, at the phone's pace and at most once. The workflow's throttle spaces starts; a start may be followed by waiting.
-async fn send(ctx: &Context<MessageQueued>, whatsapp: &WhatsApp, to: &Address) -> Result<Sent> {
-    let queued = ctx.event();
-    let Receipt { message_id } = ctx
-        .step("send-message")
-        .retry(Retry::fixed(3, seconds(30)))
-        .at_most_once()
-        .throttle(format!("whatsapp:{}", queued.key()), [Window { limit: 10, period: minutes(1) }])
-        .run(|| whatsapp.send(to, &queued.message))
-        .await?;
-    Ok(Sent { message_id, found_afterwards: false })
-}
-
-/// Asks again every five minutes, each time in a step of its own: the answer of a step never changes.
-async fn wait_until_paired(ctx: &Context<MessageQueued>, whatsapp: &WhatsApp) -> Result<()> {
-    for check in 1.. {
-        let pairing = ctx.step("check-service").run(|| whatsapp.health()).await?;
-        if pairing == Pairing::Paired {
-            break;
+/// Waits as long as nothing may or can go out. Every look is a step of its own: the answer of a step never changes.
+///
+/// An unpaired phone is asked again every five minutes. An outage that outlasts five checks is a known one: it fails no
+/// message, which waits on until the phone is paired or the message is too old. Who waits so says it, and asks as often, so
+/// that the queue moves within five minutes of the pairing.
+async fn wait_until_clear(ctx: &Context<MessageQueued>, services: &Services) -> Result<()> {
+    let (mut checks, mut flips) = (0, 0);
+    loop {
+        match ctx.step("check-service").run(|| services.clearance(ctx.sent_at(), ctx.now())).await? {
+            Clearance::Go => return Ok(()),
+            Clearance::Expired { limit } => {
+                return Err(Error::fatal(format!(
+                    "expired: not sent, because it is older than {limit}: what it says may no longer be so"
+                )));
+            }
+            Clearance::Night { until } => ctx.sleep_until("wait-for-morning", until).await,
+            Clearance::SwitchedOff { .. } => {
+                // Who waits for a person looks often at first, and never more seldom than every five minutes.
+                let pause = seconds(15 << flips.min(5)).min(minutes(5));
+                flips += 1;
+                ctx.sleep("wait-for-the-switch", pause).await;
+            }
+            Clearance::Unpaired { pairing } => {
+                if checks % CHECKS_A_REPORT == 0 {
+                    ctx.send_event("report-outage", OutageSuspected { pairing }).await?;
+                }
+                checks += 1;
+                let wait = if checks < CHECKS { "wait" } else { "wait-for-pairing" };
+                ctx.sleep(wait, minutes(5)).await;
+            }
         }
-        if check == CHECKS {
-            return Err(Error::fatal(format!(
-                "the WhatsApp service was {pairing} at {CHECKS} checks, 5 minutes apart: mend it, then send the event again"
-            )));
-        }
-        ctx.sleep("wait", minutes(5)).await;
     }
-    Ok(())
+}
+
+/// Sends, at the pace of chat and account, and at most once.
+async fn send(ctx: &Context<MessageQueued>, services: &Services, to: &Recipient) -> Result<Attempted> {
+    let (queued, rules) = (ctx.event(), &services.rules);
+    let chat = queued.key();
+    let checked = ctx.began("check-service").unwrap_or_else(|| ctx.sent_at());
+    let mut step = ctx.step("send-message").retry(Retry::fixed(3, seconds(30))).at_most_once();
+    if let (Some(drop), Some(_)) = (&queued.dr_number, to.group()) {
+        step = step.throttle_aside(format!("whatsapp:cooldown:{drop}:{chat}"), rules.cooldown_window());
+    }
+    step.throttle(format!("whatsapp:{chat}"), rules.phone_limits.clone())
+        .throttle(format!("whatsapp:from:{}", rules.account), rules.account_limits.clone())
+        .run(|| services.send(to, &queued.message, ctx.sent_at(), checked, ctx.now()))
+        .await
 }
 
 /// Nobody heard how the last send ended. It is never repeated blindly: the service's list of sent messages decides.
-async fn find(ctx: &Context<MessageQueued>, whatsapp: &WhatsApp, to: &Address) -> Result<Trace> {
+async fn find(ctx: &Context<MessageQueued>, services: &Services, to: &Recipient) -> Result<Trace> {
     let began = ctx.began("send-message").unwrap_or_else(|| ctx.sent_at());
     // A request that was cut off may still be under way inside the service.
     ctx.sleep("let-it-settle", seconds(30)).await;
-    ctx.step("find-message").run(|| whatsapp.find_recent(to, &ctx.event().message, began)).await
+    let message = &ctx.event().message;
+    ctx.step("find-message").run(|| services.whatsapp.find_recent(to, message, began)).await
 }

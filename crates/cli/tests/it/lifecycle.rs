@@ -71,3 +71,26 @@ async fn a_port_that_is_taken_is_said_to_be() {
     let said = home.fails(1, &["dev", "--port", port]);
     assert!(said.contains(&format!("127.0.0.1:{port} is taken")) && said.contains("--port"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_switch_is_flipped_while_the_server_runs() {
+    let (home, services) = (Home::new(), Services::start(6000, 2).await);
+    let switch = home.path("switch");
+    std::fs::write(&switch, "banned again").unwrap();
+    let mut command = services.command(&home, &["--time-scale", "60"]);
+    command.env("WHATSAPP_SWITCH", &switch);
+    let dev = Dev::spawn(&home, command).await;
+    let run = dev.send("whatsapp/message.queued", json!({ "phone": "0821234567", "message": "Hello" })).await;
+    eventually("the run waits for the switch", LONG, async || {
+        let run = dev.get(&format!("/runs/{run}")).await.1;
+        (run["steps"].as_array()?.iter().filter(|step| step["name"] == "check-service").count() > 1)
+            .then_some(())
+    })
+    .await;
+    let shown = home.show(&run);
+    assert_eq!(shown["steps"][0]["output"]["why"], "banned again", "{shown}");
+    assert_eq!(services.sandbox.whatsapp().messages().len(), 0);
+    std::fs::write(&switch, "on").unwrap();
+    assert_eq!(dev.ended(&run).await["status"], "completed");
+    assert_eq!(services.sandbox.whatsapp().messages().len(), 1);
+}

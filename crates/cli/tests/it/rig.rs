@@ -93,7 +93,7 @@ pub(crate) struct Services {
 }
 
 /// The settings of the services, but Neon's.
-const SETTINGS: [&str; 10] = [
+const SETTINGS: [&str; 12] = [
     "HARNESS_URL",
     "HARNESS_TOKEN",
     "CONVEX_URL",
@@ -101,6 +101,8 @@ const SETTINGS: [&str; 10] = [
     "SLACK_WEBHOOK_URL",
     "WHATSAPP_URL",
     "WHATSAPP_SECRET",
+    "WHATSAPP_ACCOUNT_LIMITS",
+    "WHATSAPP_QUIET_HOURS",
     "VLM_URL",
     "PHOTO_ENDPOINT",
     "PHOTO_BUCKETS",

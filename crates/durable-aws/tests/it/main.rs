@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 #![allow(clippy::disallowed_methods, reason = "these tests take real time")]
 
+mod capacity;
 mod caretaker;
 mod conformance;
 mod faults;
 mod function;
 mod large;
 mod lines;
+mod notes;
 mod races;
 mod requests;
 mod stand_in;

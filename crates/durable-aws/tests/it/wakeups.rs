@@ -30,8 +30,8 @@ async fn receive(
     bodies
 }
 
-fn body(run: &RunId) -> String {
-    format!(r#"{{"durable":"wake","run":"{run}"}}"#)
+fn body(run: &RunId, due: Timestamp) -> String {
+    format!(r#"{{"durable":"wake","run":"{run}","due":"{due}"}}"#)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,7 +42,7 @@ async fn a_wake_up_arrives_once_its_time_has_come() {
     let run = RunId::of("flow", "1");
     let due = after(Timestamp::now(), Duration::from_millis(1500));
     aws.wake("flow", &run, due).await.unwrap();
-    assert_eq!(receive(&clients, &settings, "flow", 1, Duration::from_secs(10)).await, [body(&run)]);
+    assert_eq!(receive(&clients, &settings, "flow", 1, Duration::from_secs(10)).await, [body(&run, due)]);
     assert!(Timestamp::now() >= due, "never early");
     let error = aws.wake("unknown", &run, due).await.unwrap_err();
     assert!(error.message().contains("no queue of unknown"), "{error}");
@@ -81,7 +81,7 @@ async fn a_late_wake_up_is_a_schedule_that_fires_once() {
         .send()
         .await
         .unwrap();
-    assert_eq!(receive(&clients, &settings, "flow", 1, Duration::from_secs(45)).await, [body(&run)]);
+    assert_eq!(receive(&clients, &settings, "flow", 1, Duration::from_secs(45)).await, [body(&run, due)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

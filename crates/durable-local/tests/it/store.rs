@@ -1,6 +1,6 @@
 use durable::{
-    Begin, Checkpoint, Context, Envelope, Journal, Lease, Payload, Result, Run, Slot, StepId, StepKind,
-    StepState, Workflow, Written, testing::conformance,
+    Begin, Checkpoint, Context, Envelope, Journal, Lease, Payload, Result, Run, RunId, Slot, StepId,
+    StepKind, StepState, Workflow, Written, testing::conformance,
 };
 use durable_local::Store;
 use jiff::Timestamp;
@@ -115,4 +115,25 @@ async fn a_run_is_found_by_the_start_of_its_id() {
     for none in ["x", "%", "_"] {
         assert_eq!(store.find(none, 9).await.unwrap(), [], "{none}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_of_two_thousand_is_served_in_order() {
+    const WAITERS: u32 = 2_000;
+    let home = tempfile::tempdir().unwrap();
+    let gate = open(&home).ports(None).gate;
+    let run = |n: u32| RunId::of("w", &n.to_string());
+    assert_eq!(gate.acquire("k", 1, &run(0)).await.unwrap(), Slot::Held);
+    let arrivals = (1..=WAITERS).map(|n| (n, gate.clone()));
+    let places = futures::future::join_all(
+        arrivals.map(|(n, gate)| async move { gate.acquire("k", 1, &run(n)).await.unwrap() }),
+    )
+    .await;
+    assert!(places.into_iter().eq((1..=WAITERS).map(Slot::Waiting)));
+    for n in 0..100 {
+        let next = run(n + 1);
+        assert_eq!(gate.release("k", 1, &run(n)).await.unwrap(), std::slice::from_ref(&next));
+        assert_eq!(gate.acquire("k", 1, &next).await.unwrap(), Slot::Held);
+    }
+    assert_eq!(gate.acquire("k", 1, &run(WAITERS)).await.unwrap(), Slot::Waiting(WAITERS - 100));
 }

@@ -36,12 +36,12 @@ impl Audit {
         }
     }
 
-    /// Remembers every start, since the ledger forgets.
+    /// Remembers every start, since the ledger forgets; one that was admitted again happened then.
     pub(super) fn started(&mut self, key: &str, windows: &[Window], ledger: &[throttle::Start]) {
         let (_, starts) =
             self.starts.entry(key.to_owned()).or_insert_with(|| (windows.to_vec(), BTreeMap::new()));
         for start in ledger.iter().filter(|start| start.started) {
-            starts.entry(start.id.clone()).or_insert(start.at);
+            starts.insert(start.id.clone(), start.at);
         }
     }
 

@@ -30,6 +30,7 @@ pub async fn suite(ports: &Ports, prefix: &str) {
     a_cancelled_run_is_fenced(ports, prefix).await;
     runs_are_listed_newest_first(ports, prefix).await;
     slots_go_out_in_order(ports, prefix).await;
+    a_giver_wakes_its_own_and_who_left_joins_at_the_end(ports, prefix).await;
     one_claimant_of_many_gets_the_last_slot(ports, prefix).await;
     throttles_are_strict(ports, prefix).await;
     the_newest_run_supersedes(ports, prefix).await;
@@ -302,6 +303,29 @@ async fn slots_go_out_in_order(ports: &Ports, prefix: &str) {
     assert_eq!(acquire(3).await, Slot::Held);
 }
 
+async fn a_giver_wakes_its_own_and_who_left_joins_at_the_end(ports: &Ports, prefix: &str) {
+    let key = format!("{prefix}-givers");
+    let run = |n: u32| RunId::of(&key, &n.to_string());
+    let acquire = async |n| ports.gate.acquire(&key, 2, &run(n)).await.unwrap();
+    let release = async |n| ports.gate.release(&key, 2, &run(n)).await.unwrap();
+    assert_eq!((acquire(1).await, acquire(2).await), (Slot::Held, Slot::Held));
+    for n in 3..=5 {
+        assert_eq!(acquire(n).await, Slot::Waiting(n - 2));
+    }
+    assert_eq!((release(1).await, release(2).await), (vec![run(3)], vec![run(4)]));
+    assert_eq!(
+        (release(1).await, release(2).await),
+        (vec![run(3)], vec![run(4)]),
+        "each wakes its own again"
+    );
+    assert_eq!(acquire(3).await, Slot::Held);
+    assert_eq!((release(1).await, release(2).await), (Vec::new(), vec![run(4)]), "who has come is not woken");
+    assert_eq!(acquire(1).await, Slot::Waiting(2), "who stepped out stands behind those who stayed");
+    assert_eq!(release(4).await, [run(5)], "who never came passes its slot on");
+    assert_eq!(release(3).await, [run(1)]);
+    assert_eq!((acquire(1).await, acquire(5).await), (Slot::Held, Slot::Held));
+}
+
 async fn one_claimant_of_many_gets_the_last_slot(ports: &Ports, prefix: &str) {
     let key = format!("{prefix}-last-slot");
     let runs: Vec<_> = (0..64).map(|n| RunId::of(&key, &n.to_string())).collect();
@@ -403,13 +427,14 @@ async fn throttles_are_strict(ports: &Ports, prefix: &str) {
     let admit = async |id: &str, second| ports.gate.admit(&key, &windows, id, at(second)).await.unwrap();
     let tick = |second| after(at(second), std::time::Duration::from_millis(1));
     assert_eq!((admit("a", 0).await, admit("b", 1).await), (Admission::Go, Admission::Go));
-    assert_eq!(admit("a", 2).await, Admission::Go, "a start is a start once");
-    assert_eq!(admit("c", 2).await, Admission::At(tick(60)));
-    assert_eq!(admit("d", 2).await, Admission::At(tick(600)));
-    assert_eq!(admit("c", 3).await, Admission::At(tick(60)), "asking again changes nothing");
+    assert_eq!(admit("b", 1).await, Admission::Go, "a start is a start once");
+    assert_eq!(admit("a", 2).await, Admission::Go, "and counts from when it was admitted last");
+    assert_eq!(admit("c", 2).await, Admission::At(tick(61)));
+    assert_eq!(admit("d", 2).await, Admission::At(tick(601)));
+    assert_eq!(admit("c", 3).await, Admission::At(tick(61)), "asking again changes nothing");
     ports.gate.withdraw(&key, "d").await.unwrap();
-    assert_eq!(admit("e", 2).await, Admission::At(tick(600)), "a place given back is used");
-    assert_eq!(admit("c", 61).await, Admission::Go);
+    assert_eq!(admit("e", 2).await, Admission::At(tick(601)), "a place given back is used");
+    assert_eq!(admit("c", 62).await, Admission::Go);
     let other = ports.gate.admit(&format!("{key}-other"), &windows, "c", at(2)).await.unwrap();
     assert_eq!(other, Admission::Go, "keys are apart");
 }

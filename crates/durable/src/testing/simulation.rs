@@ -315,7 +315,7 @@ impl Simulation {
             if let Some(index) =
                 self.runnables.iter().position(|runnable| runnable.definition().name == workflow)
             {
-                self.enqueue(Message { at, work: Work::Drive(index, Delivery::Resume(run)) });
+                self.enqueue(Message { at, work: Work::Drive(index, Delivery::Resume { run, due: at }) });
             }
         }
     }

@@ -115,6 +115,39 @@ fn whatever_dies_each_event_is_received_once() {
     assert!(runs > 40, "{runs}");
 }
 
+/// Nobody waits behind a run that waits for its event out of line; when that has come, it takes its turn.
+#[test]
+fn a_run_that_waits_out_of_line_holds_nobody_up() {
+    async fn reviewed(ctx: Context<Build>, (): ()) -> Result<Option<String>> {
+        let agent = &ctx.event().agent;
+        let approval = ctx.wait_for_event::<Approved>("approval").matching("agent", agent).timeout(hours(2));
+        let by = approval.aside().receive().await?.map(|approval| approval.by);
+        ctx.sleep("work", minutes(10)).await;
+        Ok(by)
+    }
+    let scenario = || {
+        let workflow = Workflow::new("build", reviewed).on_event("go").concurrency(Concurrency::limit(1));
+        let mut simulation = Simulation::of(workflow.with(()));
+        for agent in ["a", "b", "c"] {
+            simulation.send("go", json!({"agent": agent}));
+        }
+        simulation.at(minutes(30), |simulation| approve(simulation, "c", "Ann"));
+        simulation.at(minutes(31), |simulation| approve(simulation, "b", "Ben"));
+        simulation
+    };
+    let mut simulation = scenario();
+    simulation.run_for(minutes(20));
+    let waits = |run: &durable::Run| matches!(run.waiting_for[..], [WaitingFor::Event { aside: true, .. }]);
+    assert!(simulation.runs().iter().all(waits), "{:?}", simulation.runs());
+    simulation.run_until_idle();
+    let runs = simulation.runs();
+    let minutes_of = |n: usize| durable::until(runs[n].created_at, runs[n].ended_at.unwrap()).as_secs() / 60;
+    assert_eq!([2, 1, 0].map(minutes_of), [40, 50, 130], "one at a time, in the order of their events");
+    crash_everywhere(scenario, |disturbed, undisturbed| {
+        assert_eq!(disturbed.outcomes(), undisturbed.outcomes(), "{}", disturbed.label());
+    });
+}
+
 async fn evaluates(ctx: Context<Value>, (): ()) -> Result<u32> {
     ctx.sleep("photos", minutes(10)).await;
     ctx.step("evaluate").run(async || Ok(1)).await

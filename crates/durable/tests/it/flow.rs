@@ -118,3 +118,51 @@ fn a_throttled_step_waits_for_its_turn_and_says_so() {
     assert_eq!(simulation.elapsed().as_secs(), 120);
     assert_eq!(simulation.violations(), [""; 0]);
 }
+
+async fn cools_down(ctx: Context<Value>, services: Services) -> Result<()> {
+    ctx.step("send")
+        .throttle_aside(format!("cooldown:{}", key(ctx.event())), [Window { limit: 1, period: minutes(10) }])
+        .throttle("account", [Window { limit: 2, period: minutes(1) }])
+        .run(async || {
+            services.log.lock().unwrap().push((key(ctx.event()), services.clock.now()));
+            Ok(())
+        })
+        .await
+}
+
+#[test]
+fn a_run_that_steps_aside_holds_nobody_up_and_joins_the_line_again() {
+    let (mut simulation, log) = simulation(Workflow::new("w", cools_down).concurrency(Concurrency::limit(1)));
+    let runs: Vec<_> =
+        ["a", "a", "b", "c", "d"].iter().flat_map(|key| simulation.send("go", json!({"key": key}))).collect();
+    simulation.run_for(seconds(1));
+    let waiting = simulation.run(&runs[3]).waiting_for;
+    assert!(matches!(&waiting[..], [WaitingFor::Throttle { key, .. }] if key == "account"), "{waiting:?}");
+    let waiting = simulation.run(&runs[4]).waiting_for;
+    assert!(matches!(&waiting[..], [WaitingFor::Slot { .. }]), "{waiting:?}");
+    simulation.run_for(minutes(5));
+    let waiting = simulation.run(&runs[1]).waiting_for;
+    assert!(matches!(&waiting[..], [WaitingFor::Aside { key, .. }] if key == "cooldown:a"), "{waiting:?}");
+    simulation.run_until_idle();
+    let sent = log.lock().unwrap();
+    let minute = |at: Timestamp| durable::until(sent[0].1, at).as_secs() / 60;
+    let sent: Vec<_> = sent.iter().map(|(key, at)| (key.as_str(), minute(*at))).collect();
+    assert_eq!(sent, [("a", 0), ("b", 0), ("c", 1), ("d", 1), ("a", 10)]);
+    assert_eq!(simulation.violations(), [""; 0]);
+}
+
+#[test]
+fn whatever_dies_while_runs_step_aside_they_go_on_in_turn() {
+    let scenario = || {
+        let (mut simulation, _) =
+            simulation(Workflow::new("w", cools_down).concurrency(Concurrency::limit(1)));
+        for key in ["a", "a", "b"] {
+            simulation.send("go", json!({ "key": key }));
+        }
+        simulation
+    };
+    let runs = durable::testing::crash_everywhere(scenario, |disturbed, undisturbed| {
+        assert_eq!(disturbed.outcomes(), undisturbed.outcomes(), "{}", disturbed.label());
+    });
+    assert!(runs > 50, "only {runs} places to die");
+}

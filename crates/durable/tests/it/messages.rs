@@ -7,9 +7,9 @@ use std::sync::{
 
 use async_trait::async_trait;
 use durable::{
-    Begin, Blobs, Clock, Context, Delivery, Disposition, Envelope, Error, Ports, Result, RunId, Runnable,
-    Settings, Workflow, after, drive, hours, seconds,
-    testing::{SimClock, SimRandom, World},
+    Begin, Blobs, Clock, Concurrency, Context, Delivery, Disposition, Envelope, Error, Ports, Result, RunId,
+    Runnable, Settings, Status, Workflow, after, drive, hours, seconds,
+    testing::{SimClock, SimRandom, Simulation, World},
 };
 use futures::executor::block_on;
 use serde_json::json;
@@ -34,13 +34,13 @@ fn a_wake_up_that_seems_a_little_early_comes_again_on_time() {
     let (ports, clock) = world();
     assert_eq!(start(&runnable, &ports).unwrap(), Disposition::Done);
     let due = after(clock.now(), hours(2));
-    let wake = || {
-        let delivery = Delivery::Resume(RunId::of("nap", "1"));
+    let wake = |due| {
+        let delivery = Delivery::Resume { run: RunId::of("nap", "1"), due };
         block_on(drive(&runnable, &ports, &Settings::default(), delivery, None)).unwrap()
     };
-    assert_eq!(wake(), Disposition::Done, "a stray one is dropped");
     clock.advance_to(after(clock.now(), seconds(2 * 3600 - 5)));
-    assert_eq!(wake(), Disposition::Later(due), "clocks differ");
+    assert_eq!(wake(due), Disposition::Later(due), "clocks differ");
+    assert_eq!(wake(clock.now()), Disposition::Done, "one that is left over is dropped");
 }
 
 /// A blob store that fails once.
@@ -70,4 +70,52 @@ fn an_invocation_that_fails_gives_its_lease_back() {
     let now = clock.now();
     let free = block_on(ports.journal.resume(&RunId::of("large", "1"), now, after(now, seconds(1)))).unwrap();
     assert!(matches!(free, Begin::Leased(_)), "the redelivery need not wait: {free:?}");
+}
+
+/// How often a run was asked to go on, in a world that delivers everything twice.
+fn resumptions(simulation: &Simulation) -> usize {
+    simulation.operations().into_iter().filter(|operation| *operation == "resume").count()
+}
+
+/// A delivery too many that came early was kept until the run's time, for the clocks may differ: each wait added one more.
+#[test]
+fn deliveries_too_many_do_not_pile_up_from_wait_to_wait() {
+    async fn naps(ctx: Context<serde_json::Value>, (): ()) -> Result<()> {
+        for _ in 0..40 {
+            ctx.sleep("nap", seconds(30)).await;
+        }
+        Ok(())
+    }
+    let mut simulation = Simulation::of(Workflow::new("naps", naps).on_event("go").with(()));
+    simulation.duplicate_deliveries();
+    let run = simulation.send("go", json!({})).remove(0);
+    simulation.run_until_idle();
+    assert_eq!(simulation.run(&run).status, Status::Completed);
+    let resumptions = resumptions(&simulation);
+    assert!(resumptions <= 40 * 3 + 3, "each of 40 waits ends with two deliveries: {resumptions}");
+}
+
+/// The second delivery of each run came while the run was about to wake the next in line, and woke that one as well.
+#[test]
+fn deliveries_too_many_do_not_multiply_along_a_line() {
+    async fn second(ctx: Context<serde_json::Value>, clock: Arc<dyn Clock>) -> Result<()> {
+        let second = async || {
+            clock.sleep_until(after(clock.now(), seconds(1))).await;
+            Ok(())
+        };
+        ctx.step("second").run(second).await
+    }
+    let simulation = Simulation::default();
+    let clock = simulation.clock();
+    let workflow = Workflow::new("second", second).on_event("go").concurrency(Concurrency::limit(1));
+    let mut simulation = simulation.with(workflow.with(clock));
+    simulation.duplicate_deliveries();
+    for _ in 0..12 {
+        simulation.send("go", json!({}));
+    }
+    simulation.run_until_idle();
+    assert!(simulation.runs().iter().all(|run| run.status == Status::Completed));
+    assert_eq!(simulation.violations(), [""; 0]);
+    let resumptions = resumptions(&simulation);
+    assert!(resumptions <= 12 * 4, "each of 12 runs is woken by two deliveries: {resumptions}");
 }

@@ -131,7 +131,8 @@ fn a_wake_up_too_many_changes_nothing() {
     simulation.run_for(minutes(1));
     let operations = simulation.operations().len();
     let settings = Settings::default();
-    let stray = durable::drive(&runnable, simulation.ports(), &settings, Delivery::Resume(run.clone()), None);
+    let stray = Delivery::Resume { run: run.clone(), due: simulation.now() };
+    let stray = durable::drive(&runnable, simulation.ports(), &settings, stray, None);
     assert_eq!(futures::executor::block_on(stray).unwrap(), Disposition::Done);
     assert_eq!(simulation.operations()[operations..], ["resume"], "no write, and no further wake-up");
     simulation.run_until_idle();

@@ -4,6 +4,7 @@ use durable::{after, seconds, until};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::Recipient;
 use crate::phone::Address;
 
 /// What the list of sent messages says of one of them.
@@ -44,14 +45,17 @@ const KEPT: usize = 50;
 /// How far the service's clock may differ from ours, in seconds.
 const SKEW: u64 = 5;
 
-pub(super) fn trace(recent: &Recent, to: &Address, text: &str, since: Timestamp) -> Trace {
-    let jid = to.jid();
+pub(super) fn trace(recent: &Recent, to: &Recipient, text: &str, since: Timestamp) -> Trace {
+    let chat = to.chat.jid();
+    let mention = to.mention.as_ref().map(Address::jid);
     let earliest =
         after(Timestamp::UNIX_EPOCH, until(Timestamp::UNIX_EPOCH, since).saturating_sub(seconds(SKEW)));
     let is_it = |sent: &&Entry| {
-        (sent.group_jid == jid || sent.recipient_jid == jid)
-            && sent.sent_at >= earliest
-            && same(&sent.message_text, text)
+        let to_them = match &mention {
+            Some(mention) => sent.group_jid == chat && sent.recipient_jid == *mention,
+            None => sent.group_jid == chat || sent.recipient_jid == chat,
+        };
+        to_them && sent.sent_at >= earliest && same(&sent.message_text, text)
     };
     if let Some(sent) = recent.messages.iter().find(is_it) {
         return Trace::Sent { message_id: sent.message_id.clone() };
@@ -88,7 +92,8 @@ mod tests {
             json!({"message_id": "3EB0", "group_jid": to, "recipient_jid": "", "message_text": cut, "sent_at": at(*second).to_string()})
         };
         let list = json!({ "messages": entries.iter().map(entry).collect::<Vec<_>>() });
-        trace(&serde_json::from_value(list).unwrap(), &"0821234567".parse().unwrap(), text, at(0))
+        let to = Recipient::new("0821234567".parse().unwrap(), None).unwrap();
+        trace(&serde_json::from_value(list).unwrap(), &to, text, at(0))
     }
 
     const ME: &str = "27821234567@s.whatsapp.net";
@@ -115,5 +120,20 @@ mod tests {
     fn only_a_list_that_goes_back_far_enough_proves_that_it_did_not() {
         assert_eq!(find(&[], "short"), Trace::Unknown);
         assert_eq!(find(&[("27830000000@s.whatsapp.net", "older", -60)], "short"), Trace::NotSent);
+    }
+    #[test]
+    fn in_a_group_the_mention_tells_messages_apart() {
+        let group = "120363401234567890@g.us";
+        let list = json!({ "messages": [{
+            "message_id": "3EB0", "group_jid": group, "recipient_jid": ME,
+            "message_text": "@27821234567 DR1733758: PASS", "sent_at": at(1).to_string(),
+        }] });
+        let list: Recent = serde_json::from_value(list).unwrap();
+        let find = |mention: &str| {
+            let to = Recipient::new(group.parse().unwrap(), Some(mention)).unwrap();
+            trace(&list, &to, "DR1733758: PASS", at(0))
+        };
+        assert!(matches!(find("0821234567"), Trace::Sent { .. }));
+        assert_eq!(find("0831234567"), Trace::Unknown);
     }
 }

@@ -11,7 +11,7 @@ use fibreflow::{
     sandbox::{Fault, Listening, Sandbox, Scene},
     slack::Slack,
     vlm::{Answer, Health, Vlm},
-    whatsapp::{Pairing, Trace, WhatsApp},
+    whatsapp::{Pairing, Recipient, Trace, WhatsApp},
 };
 use jiff::Timestamp;
 
@@ -79,6 +79,10 @@ impl Rig {
     }
 }
 
+fn person() -> Recipient {
+    Recipient::new("0821234567".parse().unwrap(), None).unwrap()
+}
+
 fn kind<T: std::fmt::Debug>(result: Result<T>) -> ErrorKind {
     result.unwrap_err().kind()
 }
@@ -87,7 +91,7 @@ fn kind<T: std::fmt::Debug>(result: Result<T>) -> ErrorKind {
 async fn everything_answers() {
     let rig = Rig::start().await;
     assert_eq!(rig.whatsapp().health().await.unwrap(), Pairing::Paired);
-    let to = "0821234567".parse().unwrap();
+    let to = person();
     rig.whatsapp().send(&to, "hello").await.unwrap();
     rig.slack().notify("hello").await.unwrap();
     assert_eq!(rig.vlm().health().await.unwrap(), Health::Serving);
@@ -105,7 +109,7 @@ async fn everything_answers() {
 #[tokio::test]
 async fn a_send_that_fails_says_what_may_have_happened() {
     let rig = Rig::start().await;
-    let to = "0821234567".parse().unwrap();
+    let to = person();
     for (fault, kind_of_it) in [
         (Fault::Reset, ErrorKind::Retryable),
         (Fault::LostAnswer, ErrorKind::Retryable),
@@ -131,7 +135,7 @@ async fn a_send_that_fails_says_what_may_have_happened() {
 #[tokio::test]
 async fn what_was_sent_is_found_in_the_list_of_recent_messages() {
     let rig = Rig::start().await;
-    let (to, began) = ("0821234567".parse().unwrap(), Now.now());
+    let (to, began) = (person(), Now.now());
     rig.sandbox.whatsapp().break_down(Fault::LostAnswer, Some(1));
     let text = "DR1733758: PASS (9 of 10 steps, 7.4 of 10) • Kühlschrank, längere Nachricht";
     rig.whatsapp().send(&to, text).await.unwrap_err();
@@ -165,7 +169,7 @@ async fn the_older_service_says_when_it_is_not_connected_and_nothing_was_sent() 
         _ => None,
     };
     let whatsapp = Settings::new(setting, Http::network().unwrap()).make(Settings::whatsapp).unwrap();
-    let to = "0821234567".parse().unwrap();
+    let to = person();
     whatsapp.send(&to, "hello").await.unwrap();
     let sent = &rig.sandbox.sender().messages()[0];
     assert_eq!((sent.to.as_str(), sent.text.as_str()), ("120363401234567890@g.us", "@27821234567 hello"));
@@ -264,6 +268,28 @@ async fn no_error_shows_a_secret() {
             "{error}"
         );
     }
+}
+
+/// A secret goes to the address that was configured and nowhere else.
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let rig = Rig::start().await;
+    let (_, slack) = rig.listening.services().into_iter().find(|(name, _)| *name == "slack").unwrap();
+    let elsewhere = format!("http://{slack}{}", "/services/T000/B000/sandbox-key");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let redirect =
+        async move || (http::StatusCode::TEMPORARY_REDIRECT, [(http::header::LOCATION, elsewhere)]);
+    let server = axum::serve(listener, axum::Router::new().fallback(redirect));
+    let setting = move |_: &str| Some(format!("http://{address}/services/secret"));
+    let client = Settings::new(setting, Http::network().unwrap()).make(Settings::slack).unwrap();
+    let error = tokio::select! {
+        told = client.notify("hello") => told.unwrap_err(),
+        _ = server => unreachable!("a server does not end"),
+    };
+    assert_eq!((error.kind(), error.message().contains("307")), (ErrorKind::Fatal, true), "{error}");
+    assert!(error.message().starts_with("POST 127.0.0.1:") && !error.message().contains("secret"), "{error}");
+    assert_eq!(rig.sandbox.slack().texts().len(), 0);
 }
 
 /// The switch is part of each service, so that anything that speaks HTTP can break it.
