@@ -4,6 +4,7 @@
 
 mod caretaker;
 mod conformance;
+mod documents;
 mod faults;
 mod function;
 mod large;
