@@ -107,6 +107,9 @@ impl Stack {
                 "HarnessUrl": setting("HARNESS_URL"),
                 "ConvexUrl": setting("CONVEX_URL"),
                 "WhatsAppUrl": setting("WHATSAPP_URL"),
+                // Else it would send two messages a minute, and none at night.
+                "WhatsAppAccountLimits": "off",
+                "WhatsAppQuietHours": "off",
                 "VlmUrl": setting("VLM_URL"),
                 "PhotoEndpoint": setting("PHOTO_ENDPOINT"),
                 "PhotoBuckets": setting("PHOTO_BUCKETS"),
