@@ -130,9 +130,8 @@ async fn a_switch_that_is_flipped_stops_what_is_sent(stack: &Stack) {
     let data = json!({"phone": "0821234567", "message": "not now"});
     let run = stack.send("whatsapp/message.queued", "switched off", &data).remove(0);
     eventually("the message waits for the switch", async || {
-        let shown = stack.command(&["show", &run]);
         let waits = |step: &serde_json::Value| step["name"] == "wait-for-the-switch";
-        shown["steps"].as_array().unwrap().iter().any(waits).then_some(())
+        stack.shown(&run)?["steps"].as_array().unwrap().iter().any(waits).then_some(())
     })
     .await;
     let sent = || stack.sandbox.whatsapp().messages().iter().filter(|sent| sent.text == "not now").count();
@@ -152,6 +151,6 @@ async fn an_outage_is_one_alert(stack: &Stack) {
         texts.into_iter().filter(|text| text.starts_with("WhatsApp is logged out")).count()
     };
     eventually("an alert", async || (alerts() > 0).then_some(())).await;
-    let shown = stack.command(&["show", &run]);
+    let shown = stack.shown(&run).unwrap();
     assert_eq!((alerts(), &shown["status"]), (1, &json!("waiting")), "{shown:#}");
 }

@@ -3,7 +3,6 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
-    fs,
     sync::Arc,
 };
 
@@ -13,8 +12,7 @@ use fibreflow::{
     http::Http,
     whatsapp::{FileSwitch, Rules},
 };
-use serde_json::json;
-use system_tests::{Template, file};
+use system_tests::Template;
 
 use crate::flows::flows;
 
@@ -145,22 +143,4 @@ fn the_rules_of_whatsapp_are_the_usual_ones() {
     };
     let rules = Settings::new(lookup, Http::network().unwrap()).make(Settings::whatsapp_rules).unwrap();
     assert_eq!(rules, Rules::default());
-}
-
-/// The alarm is on a metric made of a line of the log, and sounds only while all three agree.
-#[test]
-fn a_registry_that_is_refused_is_an_alarm() {
-    let template = Template::read("template.yaml").unwrap();
-    let filter = template.properties("RegistryRefused");
-    let said = "the registry cannot be taken up";
-    assert_eq!(filter["FilterPattern"], format!("{{ $.fields.message = \"{said}*\" }}"));
-    let source = fs::read_to_string(file("functions/orchestrator/src/registries.rs")).unwrap();
-    assert!(source.contains(&format!("tracing::error!(%error, \"{said}")));
-    let operations = Template::read("infra/operations.yaml").unwrap();
-    let alarm = operations.properties("RegistryRefusedAlarm");
-    let metric = &filter["MetricTransformations"][0];
-    assert_eq!(alarm["MetricName"], metric["MetricName"]);
-    let named = json!({"Ref": "AWS::StackName"});
-    assert_eq!((&metric["MetricNamespace"], &alarm["Namespace"]), (&named, &json!({"Ref": "Name"})));
-    assert_eq!(template.properties("Operations")["Parameters"]["Name"], named);
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use durable::{Bus, Clock, Error, Result};
-use durable_aws::{Aws, Clients, Document, Settings, SystemClock};
+use durable_aws::{Aws, Clients, Document, Metrics, Settings, SystemClock};
 use lambda_runtime::{LambdaEvent, service_fn};
 use orchestrator::{Edition, FileSource, Registries, Source, invoke};
 use serde_json::Value;
@@ -35,13 +35,15 @@ impl Source for S3Source {
 /// `REGISTRY`: `s3://bucket/key`, or a file; without it, the one that is shipped.
 #[expect(clippy::disallowed_methods, reason = "read once at start")]
 async fn registries() -> Result<Registries> {
-    match std::env::var("REGISTRY") {
+    let registries = match std::env::var("REGISTRY") {
         Ok(address) if address.starts_with("s3://") => {
-            Ok(Registries::of(S3Source(Document::new(&address, Clients::from_env().await)?)))
+            Registries::of(S3Source(Document::new(&address, Clients::from_env().await)?))
         }
-        Ok(path) if !path.is_empty() => Ok(Registries::of(FileSource(path.into()))),
-        _ => Registries::shipped(),
-    }
+        Ok(path) if !path.is_empty() => Registries::of(FileSource(path.into())),
+        _ => Registries::shipped()?,
+    };
+    // The last good one serves on, and no invocation fails: there is an alarm on this.
+    Ok(registries.alerting(|_| Metrics::count("orchestrator", "RegistryRefused")))
 }
 
 /// The only thing of ours that it reaches.

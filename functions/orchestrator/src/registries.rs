@@ -51,6 +51,7 @@ impl Source for FileSource {
 pub struct Registries {
     source: Option<Box<dyn Source>>,
     kept: Mutex<Kept>,
+    alert: fn(&Error),
 }
 
 #[derive(Debug, Default)]
@@ -64,12 +65,19 @@ impl Registries {
     /// The one that the project ships, for ever.
     pub fn shipped() -> Result<Self> {
         let registry = Some(Arc::new(Registry::shipped()?));
-        Ok(Self { source: None, kept: Mutex::new(Kept { registry, ..Kept::default() }) })
+        Ok(Self { source: None, kept: Mutex::new(Kept { registry, ..Kept::default() }), alert: |_| () })
     }
 
     /// The one that is kept there.
     pub fn of(source: impl Source + 'static) -> Self {
-        Self { source: Some(Box::new(source)), kept: Mutex::default() }
+        Self { source: Some(Box::new(source)), kept: Mutex::default(), alert: |_| () }
+    }
+
+    /// Tells somebody when the registry cannot be read, or is broken.
+    #[must_use]
+    pub fn alerting(mut self, alert: fn(&Error)) -> Self {
+        self.alert = alert;
+        self
     }
 
     /// The registry. It is looked for again after ten seconds. When it cannot be read, or what is there is broken, the last
@@ -82,7 +90,7 @@ impl Registries {
             Some(source) if kept.registry.is_none() || !recent => kept.look(source.as_ref(), now).await,
             _ => Ok(()),
         };
-        kept.answer(looked)
+        kept.answer(looked.inspect_err(self.alert))
     }
 }
 
