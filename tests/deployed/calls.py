@@ -15,6 +15,11 @@ match order["call"]:
     case "send":
         boto3.client("sqs").send_message(QueueUrl=order["queue"], MessageBody=order["body"])
         print("null")
+    case "note":
+        item = {"pk": f"note#{order['name']}", "sk": "note", "text": order["text"]}
+        item = {name: {"S": value} for name, value in item.items()}
+        boto3.client("dynamodb").put_item(TableName=order["table"], Item=item)
+        print("null")
     case "received":
         attributes = boto3.client("sqs").get_queue_attributes(
             QueueUrl=order["queue"], AttributeNames=["ApproximateNumberOfMessages"]

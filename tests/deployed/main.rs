@@ -16,6 +16,8 @@ async fn the_deployed_template_carries_every_workflow_to_its_end() {
     a_task_that_takes_long_becomes_an_event(&stack).await;
     a_process_that_dies_in_the_middle_of_a_step_loses_nothing(&stack).await;
     a_malformed_message_fails_alone(&stack);
+    a_switch_that_is_flipped_stops_what_is_sent(&stack).await;
+    an_outage_is_one_alert(&stack).await;
     stack.neon.stop().await.unwrap();
 }
 
@@ -116,4 +118,39 @@ fn a_malformed_message_fails_alone(stack: &Stack) {
     let answer = stack.call(&order);
     let failures = answer["answer"]["batchItemFailures"].as_array().unwrap();
     assert_eq!(failures.len(), 1, "{answer}");
+}
+
+/// Without a deployment: a note in the table.
+async fn a_switch_that_is_flipped_stops_what_is_sent(stack: &Stack) {
+    let flip = |text: &str| {
+        let table = &stack.resources["Table"];
+        stack.call(&json!({"call": "note", "table": table, "name": "whatsapp", "text": text}));
+    };
+    flip("banned again");
+    let data = json!({"phone": "0821234567", "message": "not now"});
+    let run = stack.send("whatsapp/message.queued", "switched off", &data).remove(0);
+    eventually("the message waits for the switch", async || {
+        let waits = |step: &serde_json::Value| step["name"] == "wait-for-the-switch";
+        stack.shown(&run)?["steps"].as_array().unwrap().iter().any(waits).then_some(())
+    })
+    .await;
+    let sent = || stack.sandbox.whatsapp().messages().iter().filter(|sent| sent.text == "not now").count();
+    assert_eq!(sent(), 0);
+    flip("on");
+    let run = stack.ended(&run).await;
+    assert_eq!((&run["status"], sent()), (&json!("completed"), 1), "{run:#}");
+}
+
+/// Somebody is told, elsewhere, and once, though each event came twice. The message waits on.
+async fn an_outage_is_one_alert(stack: &Stack) {
+    stack.sandbox.whatsapp().break_down(Fault::LoggedOut, None);
+    let data = json!({"phone": "0821234567", "message": "nobody is paired"});
+    let run = stack.send("whatsapp/message.queued", "logged out", &data).remove(0);
+    let alerts = || {
+        let texts = stack.sandbox.slack().texts();
+        texts.into_iter().filter(|text| text.starts_with("WhatsApp is logged out")).count()
+    };
+    eventually("an alert", async || (alerts() > 0).then_some(())).await;
+    let shown = stack.shown(&run).unwrap();
+    assert_eq!((alerts(), &shown["status"]), (1, &json!("waiting")), "{shown:#}");
 }

@@ -107,6 +107,9 @@ impl Stack {
                 "HarnessUrl": setting("HARNESS_URL"),
                 "ConvexUrl": setting("CONVEX_URL"),
                 "WhatsAppUrl": setting("WHATSAPP_URL"),
+                // Else it would send two messages a minute, and none at night.
+                "WhatsAppAccountLimits": "off",
+                "WhatsAppQuietHours": "off",
                 "VlmUrl": setting("VLM_URL"),
                 "PhotoEndpoint": setting("PHOTO_ENDPOINT"),
                 "PhotoBuckets": setting("PHOTO_BUCKETS"),
@@ -174,11 +177,16 @@ impl Stack {
     /// The run, once it has ended.
     pub(crate) async fn ended(&self, run: &str) -> Value {
         eventually(&format!("run {run} ends"), async || {
-            let listed = self.command(&["runs", "--limit", "0"]);
-            let is_it = |listed: &&Value| listed["run_id"] == run && !listed["ended_at"].is_null();
-            listed.as_array().unwrap().iter().find(is_it).is_some().then(|| self.command(&["show", run]))
+            self.shown(run).filter(|shown| !shown["ended_at"].is_null())
         })
         .await
+    }
+
+    /// The run as it is now, if there is one already.
+    pub(crate) fn shown(&self, run: &str) -> Option<Value> {
+        let listed = self.command(&["runs", "--limit", "0"]);
+        let is_there = listed.as_array().unwrap().iter().any(|listed| listed["run_id"] == run);
+        is_there.then(|| self.command(&["show", run]))
     }
 
     /// The process that runs an invocation of a function now, if one does.

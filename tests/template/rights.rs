@@ -12,11 +12,13 @@ fn list(value: &Value) -> Vec<&Value> {
     value.as_array().map_or_else(|| vec![value], |items| items.iter().collect())
 }
 
-/// The statements of a role or a managed policy.
+/// The statements of a role or a managed policy, those that depend on a condition as if it held.
 fn statements(properties: &Value) -> Vec<&Value> {
     let inline = list(&properties["Policies"]).into_iter().map(|policy| &policy["PolicyDocument"]);
     let documents = inline.chain([&properties["PolicyDocument"]]);
-    documents.flat_map(|document| list(&document["Statement"])).filter(|found| found.is_object()).collect()
+    let statements = documents.flat_map(|document| list(&document["Statement"]));
+    let written_out = statements.map(|statement| statement.pointer("/Fn::If/1").unwrap_or(statement));
+    written_out.filter(|found| found.is_object()).collect()
 }
 
 #[test]
@@ -91,4 +93,35 @@ fn only_its_own_rule_may_send_to_a_queue() {
         assert_eq!(allowed["Action"], "sqs:SendMessage");
         assert_eq!(allowed["Condition"], json!({"ArnEquals": {"aws:SourceArn": flow.arn("Rule")}}));
     }
+}
+
+#[test]
+fn the_orchestrator_reads_its_registry_and_nothing_else() {
+    let template = Template::read("template.yaml").unwrap();
+    let reads: Vec<_> = statements(template.properties("OrchestratorRole"))
+        .into_iter()
+        .filter(|statement| statement["Action"].to_string().contains("s3:"))
+        .collect();
+    let object = "${RegistryBucket}/${RegistryKey}";
+    let arn = json!({"Fn::Sub": format!("arn:${{AWS::Partition}}:s3:::{object}")});
+    assert_eq!(
+        reads,
+        [&json!({"Sid": "Registry", "Effect": "Allow", "Action": "s3:GetObject", "Resource": arn})]
+    );
+    let given = &template.properties("OrchestratorFunction")["Environment"]["Variables"]["REGISTRY"];
+    assert_eq!(given, &json!({"Fn::If": ["HasRegistry", {"Fn::Sub": format!("s3://{object}")}, ""]}));
+}
+
+#[test]
+fn whoever_may_flip_the_switch_may_write_nothing_else() {
+    let template = Template::read("template.yaml").unwrap();
+    let statements = statements(template.properties("WhatsAppSwitchPolicy"));
+    let [statement] = statements[..] else { panic!("{statements:?}") };
+    let own = json!({"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["note#whatsapp"]}});
+    assert_eq!(
+        (&statement["Condition"], &statement["Action"]),
+        (&own, &json!(["dynamodb:GetItem", "dynamodb:PutItem"]))
+    );
+    let source = std::fs::read_to_string(system_tests::file("functions/send-whatsapp/src/main.rs")).unwrap();
+    assert!(source.contains("Note::from_env(\"whatsapp\")"));
 }

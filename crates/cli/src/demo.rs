@@ -6,7 +6,7 @@ use durable::{Clock, Envelope, Filter, Journal, Run, Status, after};
 use durable_local::{Store, SystemClock};
 use fibreflow::sandbox::BUCKET;
 use jiff::Timestamp;
-use orchestrator::Registry;
+use orchestrator::Registries;
 use serde_json::{Value, json};
 
 use crate::{
@@ -29,7 +29,7 @@ const LOOK: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Demo<'a> {
     pub(crate) store: &'a Store,
-    pub(crate) registry: &'a Registry,
+    pub(crate) registries: &'a Registries,
     pub(crate) configured: &'a Configured,
     pub(crate) progress: &'a Progress,
     pub(crate) time_scale: u32,
@@ -92,7 +92,8 @@ impl Demo<'_> {
     async fn task(&self, task: Value) -> Result<()> {
         let description = task["description"].as_str().unwrap_or_default().to_owned();
         let (id, now) = (inbound::fresh_id(), SystemClock.now());
-        let answer = orchestrator::handle(self.registry, self.store, task, &id, now).await?;
+        let registry = self.registries.current(now).await?;
+        let answer = orchestrator::handle(&registry, self.store, task, &id, now).await?;
         let answer = serde_json::to_value(answer)?;
         let more = answer["agent"]["id"].as_str().map(|agent| format!(" to {agent}")).unwrap_or_default();
         let status = answer["status"].as_str().unwrap_or_default();

@@ -4,7 +4,7 @@ use std::{future::Future, io::ErrorKind, net::Ipv4Addr, pin::pin, process, sync:
 
 use durable::{Clock, Settings, after, seconds};
 use durable_local::{Store, SystemClock, Worker};
-use orchestrator::Registry;
+use orchestrator::{FileSource, Registries};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -48,6 +48,14 @@ pub(crate) async fn dev(home: &Home, order: &args::Dev) -> Result<()> {
     ended
 }
 
+/// `REGISTRY`: a file; without it, the one that is shipped.
+fn registries() -> durable::Result<Registries> {
+    match std::env::var_os("REGISTRY").filter(|path| !path.is_empty()) {
+        Some(path) => Ok(Registries::of(FileSource(path.into()))),
+        None => Registries::shipped(),
+    }
+}
+
 /// What being stopped from outside means: the end of a server, and the failure of a demo that was to be seen through.
 fn interrupted(order: &args::Dev) -> Result<()> {
     if order.once { Err(Failure::new("stopped before the demo had ended")) } else { Ok(()) }
@@ -86,7 +94,7 @@ async fn work(
     let settings = Settings { time_scale: order.time_scale, short_wait, ..settings };
     let ports = store.ports(Some(progress.clone()));
     let worker = Worker::new(store.clone(), ports, settings, configured.runnables.clone())?;
-    let registry = Registry::shipped()?;
+    let registries = Arc::new(registries()?);
     welcome(home, order, &url, &configured, &worker, standing, progress);
 
     let (stop, stopped) = watch::channel(false);
@@ -95,7 +103,7 @@ async fn work(
         stop.send_replace(true);
         ended
     };
-    let api = api(&store, &configured, registry.clone(), order.sandbox);
+    let api = api(&store, &configured, registries.clone(), order.sandbox);
     let serving = async {
         let ended = serve(listener, api, &stopped).await;
         stop.send_replace(true);
@@ -103,7 +111,7 @@ async fn work(
     };
     let demo = Demo {
         store: &store,
-        registry: &registry,
+        registries: &registries,
         configured: &configured,
         progress,
         time_scale: order.time_scale,
@@ -155,12 +163,12 @@ async fn listen(port: u16) -> Result<TcpListener> {
     })
 }
 
-fn api(store: &Store, configured: &Configured, registry: Registry, sandbox: bool) -> Arc<Api> {
+fn api(store: &Store, configured: &Configured, registries: Arc<Registries>, sandbox: bool) -> Arc<Api> {
     Arc::new(Api {
         store: store.clone(),
         definitions: catalogue::definitions(),
         left_out: configured.left_out.clone(),
-        registry,
+        registries,
         sandbox,
     })
 }

@@ -13,7 +13,7 @@ use axum::{
 };
 use durable::{Clock, Definition, Filter, Journal, RunId, RunSummary};
 use durable_local::{Accepted, Store, SystemClock};
-use orchestrator::{Answer, Decision, Registry, Task, route};
+use orchestrator::{Answer, Decision, Registries, Task, route};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -38,7 +38,7 @@ pub(crate) struct Api {
     pub(crate) store: Store,
     pub(crate) definitions: Vec<Definition>,
     pub(crate) left_out: Vec<LeftOut>,
-    pub(crate) registry: Registry,
+    pub(crate) registries: Arc<Registries>,
     pub(crate) sandbox: bool,
 }
 
@@ -149,12 +149,14 @@ async fn post_task(State(api): State<Arc<Api>>, Body(task): Body) -> Result<Resp
     let wrong = |error: durable::Error| Refusal::from(Problem::wrong(error.message(), "task"));
     // What is wrong with the event it becomes is said here, where its sender hears it.
     let read = Task::from_json(&task).map_err(wrong)?;
-    if let Decision::Queue(event) = route(&api.registry, &read).map_err(wrong)? {
+    let now = SystemClock.now();
+    let registry = api.registries.current(now).await.map_err(broken)?;
+    if let Decision::Queue(event) = route(&registry, &read).map_err(wrong)? {
         inbound::check_size(&task)?;
         inbound::check_data(&api.definitions, &event, &task)?;
     }
-    let (id, now) = (inbound::fresh_id(), SystemClock.now());
-    let answer = orchestrator::handle(&api.registry, &api.store, task, &id, now)
+    let id = inbound::fresh_id();
+    let answer = orchestrator::handle(&registry, &api.store, task, &id, now)
         .await
         .map_err(|error| if error.is_retryable() { broken(error) } else { wrong(error) })?;
     let status = if matches!(answer, Answer::Queued { .. }) { StatusCode::ACCEPTED } else { StatusCode::OK };

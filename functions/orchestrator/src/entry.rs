@@ -5,32 +5,33 @@ use durable::{Bus, Error, Result};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{Answer, Registry, handle};
+use crate::{Answer, Registries, handle};
 
 /// Answers one invocation. `request` is its id: that of a task that brings none.
 ///
 /// Whoever invokes the function directly is given the error; a request to its URL, a status of HTTP and `{"error": …}`.
 pub async fn invoke(
-    registry: &Registry,
+    registries: &Registries,
     bus: &dyn Bus,
     payload: Value,
     request: &str,
     now: Timestamp,
 ) -> Result<Value> {
     let Some(method) = payload.pointer("/requestContext/http/method") else {
-        return Ok(serde_json::to_value(handle(registry, bus, payload, request, now).await?)?);
+        let registry = registries.current(now).await?;
+        return Ok(serde_json::to_value(handle(&registry, bus, payload, request, now).await?)?);
     };
     if method != "POST" {
         return Ok(response(405, &json!({"error": "expected POST, with a task as the body"})));
     }
-    let answered = match task_of(&payload) {
-        Ok(task) => handle(registry, bus, task, request, now).await,
-        Err(error) => Err(error),
+    let answered = async {
+        let task = task_of(&payload)?;
+        handle(&*registries.current(now).await?, bus, task, request, now).await
     };
-    Ok(match answered {
+    Ok(match answered.await {
         Ok(answer @ Answer::Queued { .. }) => response(202, &serde_json::to_value(answer)?),
         Ok(answer) => response(200, &serde_json::to_value(answer)?),
-        // What the bus refused may be accepted later; what cannot be read never will be.
+        // What the bus refused may be accepted later, and a registry mended; what cannot be read never will be.
         Err(error) if error.is_retryable() => response(503, &json!({"error": error.message()})),
         Err(error) => response(400, &json!({"error": error.message()})),
     })
@@ -81,8 +82,7 @@ mod tests {
     }
 
     fn answer(bus: &Sent, payload: Value) -> Result<Value> {
-        let registry = Registry::shipped()?;
-        block_on(invoke(&registry, bus, payload, "request-1", Timestamp::UNIX_EPOCH))
+        block_on(invoke(&Registries::shipped()?, bus, payload, "request-1", Timestamp::UNIX_EPOCH))
     }
 
     fn request(method: &str, body: &str, is_base64: bool) -> Value {
@@ -118,6 +118,16 @@ mod tests {
         assert!(code == 400 && body["error"].as_str().unwrap().starts_with("body: EOF"), "{body}");
         assert_eq!(status("POST", "", false).0, 400);
         assert_eq!(status("GET", "", false).0, 405);
+    }
+
+    #[test]
+    fn without_a_registry_a_task_may_be_handed_in_again() {
+        let missing = Registries::of(crate::FileSource("/no/such/registry.json".into()));
+        let payload = request("POST", &long().to_string(), false);
+        let bus = Sent::default();
+        let answer = block_on(invoke(&missing, &bus, payload, "request-1", Timestamp::UNIX_EPOCH)).unwrap();
+        assert_eq!(answer["statusCode"], 503);
+        assert!(answer["body"].as_str().unwrap().contains("there is no registry: /no/such/registry.json"));
     }
 
     #[test]

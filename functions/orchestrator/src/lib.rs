@@ -4,6 +4,7 @@
 //! workflow or an agent's own queue, does the work.
 
 mod entry;
+mod registries;
 mod registry;
 mod task;
 
@@ -13,6 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use entry::invoke;
+pub use registries::{Edition, FileSource, Registries, Source};
 pub use registry::{Agent, Registry};
 pub use task::Task;
 
@@ -40,7 +42,7 @@ pub enum Answer {
         /// Which, best first.
         options: Vec<Match>,
     },
-    /// No agent matches.
+    /// No agent matches, or the one that was named is not there.
     NoMatch {
         /// What could be said instead.
         message: String,
@@ -113,8 +115,14 @@ fn event_name(task: &Task) -> Result<String> {
 }
 
 fn choose(registry: &Registry, task: &Task) -> Answer {
-    if let Some(named) = registry.active().find(|agent| task.agent.as_ref() == Some(&agent.id)) {
-        return Answer::Routed { agent: named.clone(), alternatives: Vec::new() };
+    if let Some(id) = &task.agent {
+        return match registry.active().find(|agent| agent.id == *id) {
+            Some(named) => Answer::Routed { agent: named.clone(), alternatives: Vec::new() },
+            // Not somebody else whose triggers are in the description: the caller had somebody in mind.
+            None => {
+                Answer::NoMatch { message: format!("there is no active agent {id}; {}", known(registry)) }
+            }
+        };
     }
     let mut matches: Vec<_> = registry
         .active()
@@ -126,7 +134,9 @@ fn choose(registry: &Registry, task: &Task) -> Answer {
     let listed: Vec<_> =
         matches.iter().map(|(agent, score)| Match { agent: agent.id.clone(), score: *score }).collect();
     match (matches.first(), listed.len()) {
-        (None, _) => Answer::NoMatch { message: no_match(registry) },
+        (None, _) => Answer::NoMatch {
+            message: format!("no agent's triggers are in the description; {}", known(registry)),
+        },
         (Some((agent, _)), count) if count == 1 || task.auto_select => {
             Answer::Routed { agent: (*agent).clone(), alternatives: listed.into_iter().skip(1).collect() }
         }
@@ -134,13 +144,20 @@ fn choose(registry: &Registry, task: &Task) -> Answer {
     }
 }
 
-fn no_match(registry: &Registry) -> String {
+fn known(registry: &Registry) -> String {
     let ids: Vec<_> = registry.active().map(|agent| agent.id.as_str()).collect();
-    format!("no agent's triggers are in the description; name one as agent: {}", ids.join(", "))
+    format!("name one as agent: {}", ids.join(", "))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    };
+
+    use durable::{Context, Workflow, testing::Simulation};
+    use futures::executor::block_on;
     use serde_json::json;
 
     use super::*;
@@ -183,6 +200,74 @@ mod tests {
         };
         let scores: Vec<_> = options.iter().map(|option| (option.agent.as_str(), option.score)).collect();
         assert_eq!(scores, [("convex-database", 3), ("neon-database", 2)]);
+    }
+
+    #[test]
+    fn ties_stay_in_the_registrys_order_and_the_first_is_taken() {
+        let registry = |ids: [&str; 2]| {
+            let agents =
+                ids.map(|id| json!({"id": id, "name": id, "status": "active", "triggers": ["data"]}));
+            Registry::from_json(&json!({ "agents": agents }).to_string()).unwrap()
+        };
+        for ids in [["a", "b"], ["b", "a"]] {
+            let ask = |auto_select| {
+                let task = Task { description: "data".into(), auto_select, ..Task::default() };
+                choose(&registry(ids), &task)
+            };
+            let tied = ids.map(|id| Match { agent: id.into(), score: 1 });
+            assert_eq!(ask(false), Answer::MultipleMatches { options: tied.clone().into() });
+            let Answer::Routed { agent, alternatives } = ask(true) else { panic!("nobody was taken") };
+            assert_eq!((agent.id.as_str(), &alternatives[..]), (ids[0], &tied[1..]));
+        }
+    }
+
+    #[test]
+    fn an_agent_that_is_not_there_is_no_other_ones_task() {
+        let unknown = json!({"agent": "nobody", "description": "CPU of the VPS", "auto_select": true});
+        let Decision::Answer(Answer::NoMatch { message }) = answer(unknown).unwrap() else { panic!("taken") };
+        assert!(message.starts_with("there is no active agent nobody; name one as agent: vps-monitor, "));
+        // Whoever listens to the event of a long task need not be in the registry.
+        let long = json!({"agent": "agent", "action": "build.requested", "estimated_duration": 1500});
+        assert_eq!(status(long), "agent/build.requested");
+    }
+
+    #[test]
+    fn a_duration_that_is_missing_means_short_and_a_negative_one_is_refused() {
+        let task = |duration: Value| json!({"agent": "vps-monitor", "action": "audit", "estimated_duration": duration});
+        assert_eq!(status(json!({"agent": "vps-monitor", "action": "audit"})), "routed");
+        assert_eq!((status(task(Value::Null)), status(task(json!(0)))), ("routed".into(), "routed".into()));
+        for refused in [json!(-1), json!(-0.5), json!("90")] {
+            let error = answer(task(refused)).unwrap_err();
+            assert!(error.message().starts_with("estimated_duration: ") && !error.is_retryable(), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_task_handed_in_again_with_its_id_is_answered_as_before_and_done_once() {
+        async fn audit(ctx: Context<Value>, done: Arc<AtomicU32>) -> Result<()> {
+            let count = async || {
+                done.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            };
+            ctx.step("audit").run(count).await
+        }
+        let done = Arc::<AtomicU32>::default();
+        let workflow = Workflow::new("audit", audit).on_event("vps-monitor/audit").with(done.clone());
+        let mut simulation = Simulation::of(workflow);
+        let registry = Registry::shipped().unwrap();
+        let mut hand_in = |id: Option<&str>, fresh_id: &str, disk: &str| {
+            let task = json!({"id": id, "agent": "vps-monitor", "action": "audit", "estimated_duration": 90, "disk": disk});
+            let bus = simulation.ports().bus.clone();
+            let answer = block_on(handle(&registry, &*bus, task, fresh_id, simulation.now())).unwrap();
+            simulation.run_until_idle();
+            answer
+        };
+        let queued = |id: &str| Answer::Queued { id: id.into() };
+        assert_eq!(hand_in(Some("t-1"), "x", "first"), queued("t-1"));
+        assert_eq!(hand_in(Some("t-1"), "y", "second"), queued("t-1"));
+        assert_eq!(done.load(Ordering::Relaxed), 1);
+        assert_eq!(hand_in(None, "z", "without an id"), queued("z"));
+        assert_eq!(done.load(Ordering::Relaxed), 2);
     }
 
     #[test]

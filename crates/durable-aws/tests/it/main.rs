@@ -5,6 +5,7 @@
 mod capacity;
 mod caretaker;
 mod conformance;
+mod documents;
 mod faults;
 mod function;
 mod large;
