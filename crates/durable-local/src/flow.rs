@@ -10,7 +10,7 @@ use durable::{
     throttle::{self, Start},
 };
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::store::{Store, json, ms, parsed, time};
 
@@ -71,15 +71,7 @@ fn on_line<T>(
          select run_id, place, giver, seq from members where key = ?1 and run_id = ?3
          order by seq",
     )?;
-    let rows = query.query_map(params![key, slots.max(1), run.as_str()], |row| {
-        let place = match row.get_ref(1)?.as_str()? {
-            "holding" => Place::Holding,
-            "handed" => Place::Handed,
-            _ => Place::Waiting,
-        };
-        let giver = row.get::<_, Option<String>>(2)?.map(RunId::from_text);
-        Ok(Member { run: RunId::from_text(row.get::<_, String>(0)?), place, giver })
-    })?;
+    let rows = query.query_map(params![key, slots.max(1), run.as_str()], member)?;
     let mut line = rows.collect::<rusqlite::Result<Vec<_>>>()?;
     let before = line.clone();
     let answer = decide(&mut line);
@@ -135,10 +127,7 @@ fn on_ledger<T>(
     key: &str,
     decide: impl FnOnce(&mut Vec<Start>) -> T,
 ) -> rusqlite::Result<T> {
-    let mut query = db.prepare_cached("select id, at, started from starts where key = ? order by at, id")?;
-    let rows = query
-        .query_map([key], |row| Ok(Start { id: row.get(0)?, at: time(row.get(1)?), started: row.get(2)? }))?;
-    let mut ledger = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut ledger = starts(db, key)?;
     let before = ledger.clone();
     let answer = decide(&mut ledger);
 
@@ -154,4 +143,22 @@ fn on_ledger<T>(
         put.execute(params![key, changed.id, ms(changed.at), changed.started])?;
     }
     Ok(answer)
+}
+
+/// A row of a run's id, its place, and who gave it its slot.
+pub(crate) fn member(row: &Row<'_>) -> rusqlite::Result<Member> {
+    let place = match row.get_ref(1)?.as_str()? {
+        "holding" => Place::Holding,
+        "handed" => Place::Handed,
+        _ => Place::Waiting,
+    };
+    let giver = row.get::<_, Option<String>>(2)?.map(RunId::from_text);
+    Ok(Member { run: RunId::from_text(row.get::<_, String>(0)?), place, giver })
+}
+
+/// A key's ledger.
+pub(crate) fn starts(db: &Connection, key: &str) -> rusqlite::Result<Vec<Start>> {
+    let mut query = db.prepare_cached("select id, at, started from starts where key = ? order by at, id")?;
+    let start = |row: &Row<'_>| Ok(Start { id: row.get(0)?, at: time(row.get(1)?), started: row.get(2)? });
+    query.query_map([key], start)?.collect()
 }

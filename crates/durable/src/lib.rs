@@ -68,8 +68,7 @@ pub use listen::Callback;
 pub use paging::{Cursor, LARGEST_PAGE, Page, PageRequest};
 pub use payload::{INLINE_BYTES, Payload};
 pub use ports::{
-    Begin, Blobs, Bus, Filter, Gate, Happening, Journal, Lease, Observer, Ports, Suspended, Waits, Wakeups,
-    Written,
+    Begin, Blobs, Bus, Gate, Happening, Journal, Lease, Observer, Ports, Suspended, Waits, Wakeups, Written,
 };
 pub use receive::Receive;
 pub use rerun::{CannotRerun, Rerun, event_again, records_kept, records_taken_over, run_again};
