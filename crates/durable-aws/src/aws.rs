@@ -44,6 +44,7 @@ impl Aws {
             gate: self.clone(),
             wakeups: self.clone(),
             bus: self.clone(),
+            waits: self.clone(),
             blobs: self.clone(),
             pauses: self.clone(),
             clock: self.clock.clone(),

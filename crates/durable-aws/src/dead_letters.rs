@@ -168,7 +168,7 @@ fn letter(workflow: &str, message: &Message) -> DeadLetter {
     let body = message.body.as_deref().unwrap_or_default();
     let (run, reason) = match message::of_text(body, workflow) {
         Ok(Delivery::Start(event)) => (Some(RunId::of(workflow, &event.id)), FAILED.to_owned()),
-        Ok(Delivery::Resume(run)) => (Some(run), FAILED.to_owned()),
+        Ok(Delivery::Resume { run, .. }) => (Some(run), FAILED.to_owned()),
         Err(error) => (None, error.message().to_owned()),
     };
     DeadLetter {

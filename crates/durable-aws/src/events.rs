@@ -3,32 +3,21 @@
 use std::collections::HashMap;
 
 use durable::{Envelope, EventFilter, Page, PageRequest, Result, Run, RunId, after};
-use jiff::Timestamp;
-use serde_json::Value;
 
 use crate::{
     Aws,
-    index::{Wanted, below},
-    items::{Change, Item, Key, members, n, parsed, required, ss, text, time},
-    recorder::{listed, partition},
+    index::{Wanted, below, place_of},
+    items::{Change, members, n, ss},
+    recorder::{key, listed, partition},
     runs::{self, SHARDS},
 };
 
 /// At most so many runs of an event.
 const RUNS_OF_EVENT: usize = 100;
 
-fn key(id: &str) -> Key {
-    Key::new(partition(id), "event")
-}
-
 impl Aws {
     pub(crate) async fn find_event(&self, id: &str) -> Result<Option<Envelope>> {
-        let Some(item) = self.table.get(&key(id)).await? else { return Ok(None) };
-        let apart = match text(&item, "data") {
-            Some(_) => None,
-            None => self.table.get(&Key::new(partition(id), "data")).await?,
-        };
-        event(&item, apart.as_ref())
+        Ok(self.kept_events(&[id.to_owned()]).await?.pop())
     }
 
     pub(crate) async fn list_events(
@@ -39,23 +28,17 @@ impl Aws {
         let (size, name) = (page.size(), filter.name.as_deref());
         let wanted = Wanted {
             partitions: (0..SHARDS).map(|shard| listed(name, shard)).collect(),
+            of_table: name.is_some(),
             from: filter.from,
             below: below(page, filter.before)?,
             ..Wanted::default()
         };
         let (listed, next) = self.slice(&wanted, size + 1).await?.cut(size);
-        let keys = listed.iter().map(|item| Ok(Key::new(required(item, "pk")?, "event")));
-        let keys = keys.collect::<Result<Vec<_>>>()?;
-        let items = self.fetch(&keys).await?;
-        let apart = items.iter().filter(|(_, item)| !item.contains_key("data"));
-        let apart: Vec<_> = apart.map(|(pk, _)| Key::new(pk, "data")).collect();
-        let apart = self.fetch(&apart).await?;
-        let mut events = Vec::with_capacity(keys.len());
-        for key in &keys {
-            let Some(item) = items.get(&key.pk) else { continue };
-            events.extend(event(item, apart.get(&key.pk))?);
-        }
-        Ok(Page { items: events, next })
+        let ids = listed.iter().filter_map(|item| Some(place_of(item).split_once('#')?.1.to_owned()));
+        let ids: Vec<_> = ids.collect();
+        let events = self.kept_events(&ids).await?;
+        let mut events: HashMap<_, _> = events.into_iter().map(|event| (event.id.clone(), event)).collect();
+        Ok(Page { items: ids.iter().filter_map(|id| events.remove(id)).collect(), next })
     }
 
     /// For each event, the runs it started, reruns included: those whose ids are made of it, and those it names.
@@ -92,16 +75,4 @@ impl Aws {
         };
         self.table.update(&change).await.map(drop)
     }
-}
-
-/// The event of an item; `None` for one that only names reruns.
-fn event(item: &Item, apart: Option<&Item>) -> Result<Option<Envelope>> {
-    let Some(name) = text(item, "name") else { return Ok(None) };
-    let Some(data) = text(item, "data").or_else(|| text(apart?, "data")) else { return Ok(None) };
-    Ok(Some(Envelope {
-        id: required(item, "pk")?.trim_start_matches("event#").to_owned(),
-        name: name.to_owned(),
-        data: parsed::<Value>("data", data)?,
-        sent_at: time(item, "sent_at").unwrap_or(Timestamp::UNIX_EPOCH),
-    }))
 }

@@ -1,7 +1,10 @@
 //! Flow control in DynamoDB.
 
 use async_trait::async_trait;
-use durable::{Admission, Gate, Result, RunId, Slot, Window};
+use durable::{
+    Admission, Gate, Result, RunId, Slot, Window,
+    singleton::{Claim, Claimant},
+};
 use jiff::Timestamp;
 
 use crate::Aws;
@@ -22,5 +25,13 @@ impl Gate for Aws {
 
     async fn withdraw(&self, key: &str, id: &str) -> Result<()> {
         self.take_back(key, id).await
+    }
+
+    async fn claim(&self, key: &str, claimant: &Claimant) -> Result<Claim> {
+        self.claim_register(key, claimant).await
+    }
+
+    async fn acknowledge(&self, key: &str, ended: &[RunId]) -> Result<()> {
+        self.acknowledge_register(key, ended).await
     }
 }

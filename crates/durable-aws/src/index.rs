@@ -24,6 +24,8 @@ const STATUSES: [&str; 6] = [":s0", ":s1", ":s2", ":s3", ":s4", ":s5"];
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Wanted {
     pub(crate) partitions: Vec<String>,
+    /// Whether they are partitions of the table itself, whose sort key is the place.
+    pub(crate) of_table: bool,
     /// One of these is what the projected attribute `status` must be; empty for anything.
     pub(crate) statuses: Vec<&'static str>,
     /// From this time on, inclusive.
@@ -59,7 +61,7 @@ pub(crate) fn cursor(place: &str) -> Cursor {
 }
 
 pub(crate) fn place_of(item: &Item) -> &str {
-    text(item, "list_at").unwrap_or_default()
+    text(item, "list_at").or_else(|| text(item, "sk")).unwrap_or_default()
 }
 
 impl Aws {
@@ -88,21 +90,29 @@ impl Aws {
         let from = wanted.from.map_or(String::new(), |from| format!("{:013}", from.as_millisecond()));
         let mut values = vec![(":partition", s(partition)), (":below", s(&below))];
         let condition = if from.is_empty() {
-            "#list_shard = :partition AND #list_at < :below"
+            if wanted.of_table {
+                "#pk = :partition AND #sk < :below"
+            } else {
+                "#list_shard = :partition AND #list_at < :below"
+            }
         } else {
             if from >= below {
                 return Ok((Vec::new(), None));
             }
             values.push((":from", s(from)));
             // Both ends belong to it; the upper one is dropped below.
-            "#list_shard = :partition AND #list_at BETWEEN :from AND :below"
+            if wanted.of_table {
+                "#pk = :partition AND #sk BETWEEN :from AND :below"
+            } else {
+                "#list_shard = :partition AND #list_at BETWEEN :from AND :below"
+            }
         };
         let named: Vec<_> = STATUSES.into_iter().zip(&wanted.statuses).collect();
         let filter =
             format!("#status IN ({})", named.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "));
         values.extend(named.iter().map(|(name, status)| (*name, s(**status))));
         let range = Range {
-            index: Some(LISTED),
+            index: (!wanted.of_table).then_some(LISTED),
             condition,
             filter: (!named.is_empty()).then_some(filter.as_str()),
             values,

@@ -53,8 +53,9 @@ impl Keys for Aws {
         let holding = head.held.iter().map(|run| Member {
             run: RunId::from_text(run),
             place: if is_handed(run) { Place::Handed } else { Place::Holding },
+            giver: None,
         });
-        let waiting = waiting.into_iter().map(|run| Member { run, place: Place::Waiting });
+        let waiting = waiting.into_iter().map(|run| Member { run, place: Place::Waiting, giver: None });
         let members: Vec<_> = holding.chain(waiting).take(MEMBERS).collect();
         let slots = number(&item, "slots").and_then(|slots| slots.try_into().ok()).unwrap_or(1);
         Ok(Line { slots: if members.is_empty() { 0 } else { slots }, members })

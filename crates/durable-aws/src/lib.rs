@@ -18,7 +18,10 @@
 //! | `line#<key>` | `head`, `wait#<run>` | who holds a concurrency key, and who waits |
 //! | `throttle#<key>` | `ledger` | the starts of a throttled key |
 //! | `note#<name>` | `note` | a text that people set, see [`Note`] |
-//! | `event#<id>` | `event`, `name`, `data` | an event of the past; its data when that is over 1 KB |
+//! | `event#<id>` | `event`, `data` | an event of the past; its data when that is over 1 KB |
+//! | `@events/<name>#<shard>` | `<time>#<id>` | that there is an event of a name |
+//! | `wait#<key>`, `shapes#<event>` | `<run>#<step>`, `shape#<places>` | who waits for an event; at which places those who do compare it |
+//! | `singleton#<key>` | `register` | the newest run of a key |
 //! | `audit#<time>#<id>` | `all`, `target` | a line of the audit trail |
 //! | `control` | `pause#<workflow>`, `sweep` | a pause; when the caretaker made its last pass |
 //!
@@ -63,6 +66,7 @@ mod metrics;
 mod note;
 mod pauses;
 mod recorder;
+mod registers;
 mod runs;
 mod settings;
 mod slots;
@@ -72,6 +76,7 @@ mod table;
 mod traces;
 #[cfg(feature = "console")]
 mod vitals;
+mod waits;
 mod wakeups;
 
 pub use aws::Aws;

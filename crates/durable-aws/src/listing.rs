@@ -33,8 +33,13 @@ impl Aws {
         let size = page.size();
         let ahead = if is_narrow { BATCH.max(size) } else { size + 1 };
         let statuses = filter.statuses.iter().map(|status| status.as_str()).collect();
-        let mut wanted =
-            Wanted { partitions: self.partitions(&filter.workflows), statuses, from: filter.from, below };
+        let mut wanted = Wanted {
+            partitions: self.partitions(&filter.workflows),
+            statuses,
+            from: filter.from,
+            below,
+            of_table: false,
+        };
         let mut found: Vec<Run> = Vec::new();
         for _ in 0..ROUNDS {
             let slice = self.slice(&wanted, ahead).await?;

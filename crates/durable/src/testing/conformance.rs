@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::{
     Admission, Begin, Checkpoint, Envelope, Error, Lease, Outcome, Payload, Ports, Run, RunId, Slot, Status,
-    StepId, StepKind, StepState, Suspended, Suspension, Wait, WaitingFor, Window, Written, after,
+    StepId, StepKind, StepState, Suspended, Suspension, WaitingFor, Window, Written, after,
     callback::{Answer, Settled, Token},
     seconds,
     singleton::{Claim, Claimant},
@@ -37,7 +37,6 @@ pub async fn suite(ports: &Ports, prefix: &str) {
     one_claimant_of_many_gets_the_last_slot(ports, prefix).await;
     throttles_are_strict(ports, prefix).await;
     the_newest_run_supersedes(ports, prefix).await;
-    a_wait_and_its_event_meet(ports, prefix).await;
     blobs_read_back_equal(ports, prefix).await;
 }
 
@@ -359,54 +358,6 @@ async fn the_newest_run_supersedes(ports: &Ports, prefix: &str) {
         let is_late = ports.gate.claim(&key, &Claimant { at: at(0), run: claimant.clone() }).await.unwrap();
         assert!(told.contains(&claimant) || is_late == Claim::Superseded, "{name} was lost");
     }
-}
-
-async fn a_wait_and_its_event_meet(ports: &Ports, prefix: &str) {
-    let event = |id: &str, second, agent: &str| Envelope {
-        id: format!("{prefix}-{id}"),
-        name: format!("{prefix}/approved"),
-        data: json!({"agent": {"name": agent}, "n": 1}),
-        sent_at: at(second),
-    };
-    let wait = |run: &str, agent: Option<&str>| Wait {
-        run: RunId::of(prefix, run),
-        step: Some(StepId { name: "approval".into(), nth: 1 }),
-        event: format!("{prefix}/approved"),
-        matching: agent.map(|agent| ("agent.name".to_owned(), json!(agent))).into_iter().collect(),
-        since: at(10),
-        seen: vec![format!("{prefix}-seen")],
-        until: Some(at(100)),
-    };
-    let waiting = async |event: &Envelope| {
-        let waits = ports.waits.waiting_for(event).await.unwrap();
-        let mut runs: Vec<_> =
-            waits.into_iter().filter(|wait| wait.accepts(event)).map(|wait| wait.run).collect();
-        runs.sort_unstable();
-        runs
-    };
-    let runs = |names: &[&str]| {
-        let mut runs: Vec<_> = names.iter().map(|name| RunId::of(prefix, name)).collect();
-        runs.sort_unstable();
-        runs
-    };
-    ports
-        .bus
-        .publish(&[event("old", 9, "a"), event("seen", 11, "a"), event("other", 12, "b")])
-        .await
-        .unwrap();
-    assert_eq!(ports.waits.wait_for(&wait("1", Some("a"))).await.unwrap(), None);
-    assert_eq!(ports.waits.wait_for(&wait("1", Some("a"))).await.unwrap(), None, "it is one wait still");
-    assert_eq!(ports.waits.wait_for(&wait("2", Some("c"))).await.unwrap(), None);
-    assert_eq!(waiting(&event("new", 20, "a")).await, runs(&["1"]));
-    assert_eq!(waiting(&event("new", 20, "z")).await, runs(&[]));
-    // Without a condition, whatever comes first.
-    assert_eq!(ports.waits.wait_for(&wait("3", None)).await.unwrap(), Some(event("other", 12, "b")));
-    assert_eq!(waiting(&event("new", 20, "a")).await, runs(&["1", "3"]));
-    ports.waits.no_longer(&wait("3", None)).await.unwrap();
-    ports.waits.no_longer(&wait("3", None)).await.unwrap();
-    ports.waits.no_longer(&wait("1", Some("a"))).await.unwrap();
-    assert_eq!(waiting(&event("new", 20, "a")).await, runs(&[]));
-    assert_eq!(waiting(&event("new", 20, "c")).await, runs(&["2"]));
 }
 
 async fn throttles_are_strict(ports: &Ports, prefix: &str) {

@@ -7,8 +7,8 @@ use serde_json::json;
 use super::{at, begin, completed, queued, record, suspension};
 use crate::{
     Action, ActionResult, AuditEntry, AuditFilter, Counts, Cursor, Desk, Envelope, Error, EventFilter,
-    Outcome, Page, PageRequest, Pause, Payload, Run, RunFilter, RunId, Slot, Status, StepState, Suspended,
-    WaitingFor, Window, Written, line::Place, seconds,
+    Outcome, Page, PageRequest, Pause, Payload, Run, RunFilter, RunId, Slot, Status, StepId, StepState,
+    Suspended, Wait, WaitingFor, Window, Written, line::Place, seconds,
 };
 
 /// Puts what a backend shows to all checks. Names are made from `prefix`, so that a shared backend can be checked again.
@@ -22,12 +22,59 @@ pub async fn inspect_suite(desk: &Desk, prefix: &str) {
     a_line_is_shown_as_it_stands(desk, prefix).await;
     a_ledger_is_shown_as_it_stands(desk, prefix).await;
     a_pause_is_one_until_it_ends(desk, prefix).await;
+    a_wait_and_its_event_meet(desk, prefix).await;
     what_nobody_made_is_no_cursor(desk).await;
 }
 
 /// Puts the numbers of a backend that counts by itself to the check.
 pub async fn statistics_suite(desk: &Desk, prefix: &str) {
     numbers_are_counted_by_the_hour(desk, prefix).await;
+}
+
+async fn a_wait_and_its_event_meet(desk: &Desk, prefix: &str) {
+    let ports = &desk.ports;
+    let event = |id: &str, second, agent: &str| Envelope {
+        id: format!("{prefix}-{id}"),
+        name: format!("{prefix}/approved"),
+        data: json!({"agent": {"name": agent}, "n": 1}),
+        sent_at: at(second),
+    };
+    let wait = |run: &str, agent: Option<&str>| Wait {
+        run: RunId::of(prefix, run),
+        step: Some(StepId { name: "approval".into(), nth: 1 }),
+        event: format!("{prefix}/approved"),
+        matching: agent.map(|agent| ("agent.name".to_owned(), json!(agent))).into_iter().collect(),
+        since: at(10),
+        seen: vec![format!("{prefix}-seen")],
+        until: Some(at(100)),
+    };
+    let waiting = async |event: &Envelope| {
+        let waits = ports.waits.waiting_for(event).await.unwrap();
+        let mut runs: Vec<_> =
+            waits.into_iter().filter(|wait| wait.accepts(event)).map(|wait| wait.run).collect();
+        runs.sort_unstable();
+        runs
+    };
+    let runs = |names: &[&str]| {
+        let mut runs: Vec<_> = names.iter().map(|name| RunId::of(prefix, name)).collect();
+        runs.sort_unstable();
+        runs
+    };
+    let known = [event("old", 9, "a"), event("seen", 11, "a"), event("other", 12, "b")];
+    desk.history.record(&known).await.unwrap();
+    assert_eq!(ports.waits.wait_for(&wait("1", Some("a"))).await.unwrap(), None);
+    assert_eq!(ports.waits.wait_for(&wait("1", Some("a"))).await.unwrap(), None, "it is one wait still");
+    assert_eq!(ports.waits.wait_for(&wait("2", Some("c"))).await.unwrap(), None);
+    assert_eq!(waiting(&event("new", 20, "a")).await, runs(&["1"]));
+    assert_eq!(waiting(&event("new", 20, "z")).await, runs(&[]));
+    // Without a condition, whatever comes first.
+    assert_eq!(ports.waits.wait_for(&wait("3", None)).await.unwrap(), Some(event("other", 12, "b")));
+    assert_eq!(waiting(&event("new", 20, "a")).await, runs(&["1", "3"]));
+    ports.waits.no_longer(&wait("3", None)).await.unwrap();
+    ports.waits.no_longer(&wait("3", None)).await.unwrap();
+    ports.waits.no_longer(&wait("1", Some("a"))).await.unwrap();
+    assert_eq!(waiting(&event("new", 20, "a")).await, runs(&[]));
+    assert_eq!(waiting(&event("new", 20, "c")).await, runs(&["2"]));
 }
 
 /// All pages of a list, each of so many.
