@@ -32,6 +32,11 @@ pub(crate) fn when(time: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// The time of day, in UTC: `12:00:01.250`.
+pub(crate) fn clock(time: Timestamp) -> String {
+    time.strftime("%H:%M:%S%.3f").to_string()
+}
+
 fn rough(duration: Duration) -> String {
     match duration.as_secs() {
         seconds @ 0..60 => format!("{seconds} s"),
@@ -53,6 +58,7 @@ pub(crate) fn waiting(wait: &WaitingFor, now: Timestamp) -> String {
             format!("the workflow again in {}, attempt {attempts} failed: {error}", left(until))
         }
         WaitingFor::Callback { step, until } => format!("an answer to {step}, {} left", left(until)),
+        WaitingFor::Event { event, until, .. } => format!("the event {event}, {} left", left(until)),
         WaitingFor::Slot { key, position } => format!("a slot of {key}, place {position} in line"),
         WaitingFor::Throttle { key, until } => format!("the throttle of {key}, {} left", left(until)),
         WaitingFor::Paused => "the end of its workflow's pause".to_owned(),

@@ -76,7 +76,7 @@ pub async fn record(aws: &Arc<Aws>, batch: SqsEvent) -> SqsBatchResponse {
 
 impl Aws {
     /// Keeps events, for people to look at. Each part is written where it is not there yet: whoever died in the middle does
-    /// it again.
+    /// it again, and what is listed with all comes last.
     pub(crate) async fn keep_events(&self, events: &[Envelope]) -> Result<()> {
         for some in events.chunks(AT_ONCE) {
             try_join_all(some.iter().map(|event| self.keep_event(event))).await?;
@@ -129,12 +129,15 @@ pub(crate) fn event(item: &Item, apart: Option<&Item>) -> Result<Option<Envelope
     }))
 }
 
-/// Writes these attributes where they are not there: the item may be, when it names a rerun of the event.
+/// Writes an item of an event, unless it was written before. An item that only names reruns of the event was not.
 fn first(key: Key, values: Vec<(&'static str, AttributeValue)>) -> Change {
-    let set = values.iter().map(|(value, _)| {
-        let name = value.replacen(':', "#", 1);
-        format!("{name} = if_not_exists({name}, {value})")
-    });
-    let update = format!("SET {}", set.collect::<Vec<_>>().join(", "));
-    Change { key, update, condition: String::new(), values }
+    let set = values.iter().map(|(value, _)| format!("{} = {value}", value.replacen(':', "#", 1)));
+    Change {
+        key,
+        update: format!("SET {}", set.collect::<Vec<_>>().join(", ")),
+        condition:
+            "attribute_not_exists(#expires_at) OR (attribute_exists(#reruns) AND attribute_not_exists(#name))"
+                .to_owned(),
+        values,
+    }
 }

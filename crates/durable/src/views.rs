@@ -66,6 +66,8 @@ pub struct StepView {
     pub attempts: u32,
     pub started_at: Timestamp,
     pub ended_at: Option<Timestamp>,
+    /// When the last attempt began, if that is not the first.
+    pub attempt_at: Option<Timestamp>,
     pub output: Option<Box<RawValue>>,
     /// The length of the output's JSON, when that is kept elsewhere and was not fetched.
     pub output_bytes: Option<usize>,
@@ -146,6 +148,7 @@ impl StepView {
             attempts: record.attempts,
             started_at: record.started_at,
             ended_at,
+            attempt_at: record.attempt_at,
             output,
             output_bytes,
             error,
