@@ -25,3 +25,6 @@ match order["call"]:
             QueueUrl=order["queue"], AttributeNames=["ApproximateNumberOfMessages"]
         )
         print(attributes["Attributes"]["ApproximateNumberOfMessages"])
+    case "schedules":
+        found = boto3.client("scheduler").list_schedules(GroupName=order["group"])["Schedules"]
+        print(json.dumps([schedule["Name"] for schedule in found]))

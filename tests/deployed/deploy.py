@@ -72,6 +72,9 @@ def made_up_for(resources: dict[str, str]) -> None:
             # {{resolve:secretsmanager:…:SecretString:KEY}} stays as it is.
             if value.startswith("{{resolve:"):
                 variables[variable] = settings["secrets"][value.rstrip("}").rsplit(":", 1)[1]]
+        if name == "BuildAgent":
+            # So that a pause of 30 s is as one of hours: a one-time schedule ends it.
+            variables["DURABLE_LONGEST_DELAY_SECONDS"] = "10"
         functions.update_function_configuration(FunctionName=function, Environment={"Variables": variables})
     table = resources["Table"]
     boto3.client("dynamodb").update_time_to_live(

@@ -35,6 +35,14 @@ async fn every_workflow_completes(stack: &Stack) {
         .iter()
         .map(|(name, data)| stack.send(name, &format!("first {name}"), data).remove(0))
         .collect();
+    let built = &runs[0];
+    let group = &stack.resources["WakeUps"];
+    eventually("a one-time schedule is to end the pause of the build", async || {
+        let schedules = stack.call(&json!({"call": "schedules", "group": group}));
+        let names = schedules.as_array().unwrap().iter().filter_map(|name| name.as_str());
+        names.into_iter().any(|name| name.starts_with(built.as_str())).then_some(())
+    })
+    .await;
     for run in &runs {
         let run = stack.ended(run).await;
         assert_eq!(run["status"], "completed", "{run:#}");

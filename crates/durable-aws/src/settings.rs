@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use durable::{Error, Result, hours};
+use durable::{Error, Result, hours, seconds};
 use serde::Deserialize;
 
 /// A workflow's queue.
@@ -34,7 +34,13 @@ pub struct Settings {
     /// After how many receives a queue gives a message to its dead letters, as its redrive policy says:
     /// `DURABLE_RECEIVES`, without it 5.
     pub receives: u32,
+    /// Waits up to this go through the queue, longer ones by a one-time schedule: `DURABLE_LONGEST_DELAY_SECONDS`, without
+    /// it 15 minutes, which is the longest a queue can.
+    pub longest_delay: Duration,
 }
+
+/// The longest delay SQS knows, in seconds.
+const SQS_LONGEST: u32 = 900;
 
 impl Settings {
     /// Reads the environment. Fails with one error that names all that is missing.
@@ -68,19 +74,31 @@ impl Settings {
             ));
             BTreeMap::new()
         });
-        let mut number = |name: &str, default: u32| {
+        let mut number = |name: &str, default: u32, most: u32| {
             let Some(text) = variable(name) else { return default };
-            text.trim().parse().ok().filter(|number| *number > 0).unwrap_or_else(|| {
-                wrong.push(format!("{name}: expected a whole number of at least 1, got {text:?}"));
+            text.trim().parse().ok().filter(|number| (1..=most).contains(number)).unwrap_or_else(|| {
+                let limit = if most == u32::MAX { String::new() } else { format!(" and at most {most}") };
+                wrong.push(format!("{name}: expected a whole number of at least 1{limit}, got {text:?}"));
                 default
             })
         };
-        let retention = hours(24) * number("DURABLE_RETENTION_DAYS", 30);
-        let receives = number("DURABLE_RECEIVES", 5);
+        let retention = hours(24) * number("DURABLE_RETENTION_DAYS", 30, u32::MAX);
+        let receives = number("DURABLE_RECEIVES", 5, u32::MAX);
+        let longest_delay = seconds(number("DURABLE_LONGEST_DELAY_SECONDS", SQS_LONGEST, SQS_LONGEST).into());
         if !wrong.is_empty() {
             return Err(Error::fatal(wrong.join("; ")));
         }
-        Ok(Self { table, bucket, bus, queues, schedule_group, schedule_role_arn, retention, receives })
+        Ok(Self {
+            table,
+            bucket,
+            bus,
+            queues,
+            schedule_group,
+            schedule_role_arn,
+            retention,
+            receives,
+            longest_delay,
+        })
     }
 
     /// The queue of a workflow.
@@ -99,7 +117,7 @@ mod tests {
     fn complete(name: &str) -> Option<String> {
         Some(match name {
             "DURABLE_QUEUES" => r#"{"sync":{"url":"http://q/sync","arn":"arn:sync"}}"#.to_owned(),
-            "DURABLE_RETENTION_DAYS" | "DURABLE_RECEIVES" => return None,
+            "DURABLE_RETENTION_DAYS" | "DURABLE_RECEIVES" | "DURABLE_LONGEST_DELAY_SECONDS" => return None,
             other => format!("the {other}"),
         })
     }
@@ -110,6 +128,7 @@ mod tests {
         assert_eq!(settings.table, "the DURABLE_TABLE");
         assert_eq!(settings.queue("sync").unwrap().arn, "arn:sync");
         assert_eq!((settings.retention, settings.receives), (hours(720), 5));
+        assert_eq!(settings.longest_delay, seconds(900));
         let error = settings.queue("other").unwrap_err();
         assert_eq!(error.message(), "DURABLE_QUEUES names no queue of other, only of sync");
     }
@@ -127,10 +146,12 @@ mod tests {
         let error = Settings::read(|name| match name {
             "DURABLE_QUEUES" => Some("sync".into()),
             "DURABLE_RETENTION_DAYS" => Some("a month".into()),
+            "DURABLE_LONGEST_DELAY_SECONDS" => Some("901".into()),
             other => complete(other),
         });
         let error = error.unwrap_err();
         assert!(error.message().starts_with("DURABLE_QUEUES: expected value"), "{error}");
         assert!(error.message().contains("DURABLE_RETENTION_DAYS: expected a whole number"), "{error}");
+        assert!(error.message().contains("at least 1 and at most 900, got \"901\""), "{error}");
     }
 }

@@ -8,13 +8,10 @@ use aws_sdk_scheduler::{
     types::{ActionAfterCompletion, FlexibleTimeWindow, FlexibleTimeWindowMode, Target},
 };
 use aws_sdk_sqs::types::MessageAttributeValue;
-use durable::{Error, Result, RunId, Wakeups, after, minutes, seconds, until};
+use durable::{Error, Result, RunId, Wakeups, after, seconds, until};
 use jiff::{Timestamp, Unit};
 
 use crate::{Aws, failure::failed, message::Own};
-
-/// The longest delay SQS knows.
-const LONGEST_DELAY: Duration = minutes(15);
 
 /// The attribute that counts how often a message was put off.
 pub(crate) const DEFERRALS: &str = "deferrals";
@@ -23,18 +20,18 @@ pub(crate) const DEFERRALS: &str = "deferrals";
 impl Wakeups for Aws {
     async fn wake(&self, workflow: &str, run: &RunId, at: Timestamp) -> Result<()> {
         let now = self.clock.now();
-        match delay(now, at) {
+        match delay(now, at, self.settings.longest_delay) {
             Some(delay) => self.send(workflow, Own::wake(run, at)?, delay, 0).await,
             None => self.schedule(workflow, run, at).await,
         }
     }
 }
 
-/// Whole seconds, never less than asked for: a message that comes early is one too many. `None` when SQS cannot.
-fn delay(now: Timestamp, at: Timestamp) -> Option<i32> {
+/// Whole seconds, never less than asked for: a message that comes early is one too many. `None` when the queue is not to.
+fn delay(now: Timestamp, at: Timestamp, longest: Duration) -> Option<i32> {
     let delay = until(now, at);
     let whole = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
-    i32::try_from(whole).ok().filter(|_| delay <= LONGEST_DELAY)
+    i32::try_from(whole).ok().filter(|_| delay <= longest)
 }
 
 /// How long a message that was put off so often waits at least: whoever holds the run may be at work for minutes, and
@@ -53,8 +50,9 @@ impl Aws {
         deferrals: u32,
     ) -> Result<()> {
         let now = self.clock.now();
-        let at = at.max(after(now, patience(deferrals))).min(after(now, LONGEST_DELAY));
-        self.send(workflow, body, delay(now, at).unwrap_or(0), deferrals + 1).await
+        let longest = self.settings.longest_delay;
+        let at = at.max(after(now, patience(deferrals))).min(after(now, longest));
+        self.send(workflow, body, delay(now, at, longest).unwrap_or(0), deferrals + 1).await
     }
 
     async fn send(&self, workflow: &str, body: String, delay: i32, deferrals: u32) -> Result<()> {
@@ -105,6 +103,8 @@ fn at_expression(at: Timestamp) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use durable::minutes;
+
     use super::*;
 
     fn at(ms: i64) -> Timestamp {
@@ -113,11 +113,11 @@ mod tests {
 
     #[test]
     fn a_delay_is_never_shorter_than_asked_for() {
-        assert_eq!(delay(at(0), at(-5)), Some(0));
-        assert_eq!(delay(at(0), at(1)), Some(1));
-        assert_eq!(delay(at(0), at(2000)), Some(2));
-        assert_eq!(delay(at(0), at(900_000)), Some(900));
-        assert_eq!(delay(at(0), at(900_001)), None, "a schedule takes it");
+        assert_eq!(delay(at(0), at(-5), minutes(15)), Some(0));
+        assert_eq!(delay(at(0), at(1), minutes(15)), Some(1));
+        assert_eq!(delay(at(0), at(2000), minutes(15)), Some(2));
+        assert_eq!(delay(at(0), at(900_000), minutes(15)), Some(900));
+        assert_eq!(delay(at(0), at(900_001), minutes(15)), None, "a schedule takes it");
     }
 
     #[test]

@@ -67,6 +67,7 @@ async fn bus() -> Result<Arc<dyn Bus>> {
         schedule_role_arn: String::new(),
         retention: Duration::ZERO,
         receives: 1,
+        longest_delay: durable::minutes(15),
     };
     Ok(Aws::new(settings, Clients::from_env().await))
 }

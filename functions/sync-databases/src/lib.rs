@@ -6,6 +6,7 @@
 //! and nobody's phone number is among them.
 
 mod mirror;
+mod removals;
 mod report;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use fibreflow::{
 };
 
 use mirror::Mirror;
+use removals::Removals;
 pub use report::{Refusals, Synced, TableSynced};
 
 /// What a sync takes.
@@ -84,18 +86,22 @@ async fn sync_databases(ctx: Context<SyncRequested>, services: Services) -> Resu
             after = page.last();
         }
 
-        let mut after = None;
+        let (mut after, mut removals) = (None, Removals::default());
         loop {
             let find = ctx.step("find-removed").retry(backoff()).timeout(minutes(2));
             let gone = find.run(|| mirror.find_removed(after)).await?;
-            for batch in &gone.batches {
+            after = removals.add(gone);
+            if after.is_none() {
+                break;
+            }
+        }
+        if removals.are_plausible(table.may_lose_percent) {
+            for batch in &removals.batches {
                 ctx.step("mark-removed").retry(backoff()).run(|| mirror.mark_removed(batch)).await?;
                 counted.removed(batch);
             }
-            if gone.next.is_none() {
-                break;
-            }
-            after = gone.next;
+        } else {
+            counted.left(&removals);
         }
 
         ctx.step("record-sync").retry(backoff()).run(|| mirror.record(&counted)).await?;

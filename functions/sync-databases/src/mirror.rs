@@ -71,6 +71,8 @@ pub(crate) struct Batch {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Gone {
     pub(crate) batches: Vec<Batch>,
+    /// How many mirrored rows were looked up.
+    pub(crate) mirrored: u64,
     /// The last key that was looked at, when there are more.
     pub(crate) next: Option<String>,
 }
@@ -146,13 +148,13 @@ impl<'a> Mirror<'a> {
 
     /// Looks up mirrored rows, from a key on, in Neon.
     pub(crate) async fn find_removed(&self, after: Option<String>) -> Result<Gone> {
-        let (gone, next) = self.gone(after.as_deref()).await?;
-        Ok(Gone { batches: spans(&in_batches(after, gone, |key| key)), next })
+        let (gone, mirrored, next) = self.gone(after.as_deref()).await?;
+        Ok(Gone { batches: spans(&in_batches(after, gone, |key| key)), mirrored, next })
     }
 
     /// Marks the rows of a batch that are gone, as of now: one that has come back meanwhile is left alone.
     pub(crate) async fn mark_removed(&self, batch: &Batch) -> Result<()> {
-        let (mut gone, _) = self.gone(batch.span.after.as_deref()).await?;
+        let (mut gone, ..) = self.gone(batch.span.after.as_deref()).await?;
         let last = gone.iter().position(|key| Some(key) == batch.span.through.as_ref());
         // Where the last one is missing, those after it are gone all the same.
         gone.truncate(last.map_or(ROWS, |last| last + 1));
@@ -164,14 +166,16 @@ impl<'a> Mirror<'a> {
         self.convex.record_counts(self.table, &table.counts, table.is_hopeless()).await
     }
 
-    async fn gone(&self, after: Option<&str>) -> Result<(Vec<String>, Option<String>)> {
+    /// Those mirrored rows of a page that are gone, how many there are on it, and where the next one begins.
+    async fn gone(&self, after: Option<&str>) -> Result<(Vec<String>, u64, Option<String>)> {
         let mirrored = self.convex.keys(self.table, after).await?;
         if mirrored.keys.is_empty() {
-            return Ok((Vec::new(), mirrored.next));
+            return Ok((Vec::new(), 0, mirrored.next));
         }
+        let all = count(mirrored.keys.len());
         let existing = self.neon.existing(self.table, &mirrored.keys).await?;
         let gone = mirrored.keys.into_iter().filter(|key| !existing.contains(key)).collect();
-        Ok((gone, mirrored.next))
+        Ok((gone, all, mirrored.next))
     }
 
     fn documents(&self, rows: Vec<Row>) -> (Vec<Document>, Vec<Refusal>) {

@@ -5,7 +5,10 @@ use std::fmt::Write;
 use fibreflow::{convex::Counts, mirror::Refusal};
 use serde::{Deserialize, Serialize};
 
-use crate::mirror::{Batch, Changes, Fetched};
+use crate::{
+    mirror::{Batch, Changes, Fetched},
+    removals::Removals,
+};
 
 /// A table of which so many rows are refused has something wrong with it as a whole: the sync goes on to the next one.
 const HOPELESS: u64 = 1_000;
@@ -37,6 +40,18 @@ pub struct TableSynced {
     /// Some of the rows that were refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refusals: Vec<Refusal>,
+    /// Rows that are gone from Neon and were left as they are, since so many cannot have been deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Left>,
+}
+
+/// Rows that were left as they are though they are gone from Neon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// How many.
+    pub rows: u64,
+    /// Of how many that are mirrored.
+    pub mirrored: u64,
 }
 
 /// Rows that were refused.
@@ -77,6 +92,10 @@ impl TableSynced {
         self.counts.removed += batch.rows;
     }
 
+    pub(crate) fn left(&mut self, removals: &Removals) {
+        self.left = Some(Left { rows: removals.rows(), mirrored: removals.mirrored });
+    }
+
     fn refused(&mut self, refused: Refusals) {
         self.counts.refused += refused.count;
         self.refusals.extend(refused.named);
@@ -103,13 +122,21 @@ impl Synced {
     /// What Slack is told: which tables, how many rows, and where to look for those that were refused.
     pub fn text(&self) -> String {
         let mut text = String::from("Database sync complete");
-        text.push_str(if self.counts.refused > 0 { ", except for some rows" } else { "" });
-        for TableSynced { table, counts, refusals } in &self.tables {
+        let is_whole = self.counts.refused == 0 && self.tables.iter().all(|table| table.left.is_none());
+        text.push_str(if is_whole { "" } else { ", except for some rows" });
+        for TableSynced { table, counts, refusals, left } in &self.tables {
             let Counts { read, changed, unchanged, removed, refused } = counts;
             let _ = write!(
                 text,
                 "\n{table}: {read} read, {changed} changed, {unchanged} unchanged, {removed} removed, {refused} refused"
             );
+            if let Some(Left { rows, mirrored }) = left {
+                let _ = write!(
+                    text,
+                    "\n  {rows} of {mirrored} mirrored rows are gone from Neon: too many to have been deleted, so none is marked. \
+                     If they were, raise the table's may_lose_percent for one sync."
+                );
+            }
             for Refusal { key, reason } in refusals {
                 let _ = write!(text, "\n  {table} {key}: {reason}");
             }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 #![allow(clippy::disallowed_methods, reason = "these tests take real time")]
 
+mod capacity;
 mod caretaker;
 mod conformance;
 mod documents;

@@ -9,7 +9,10 @@ use durable::{
 use durable_aws::Aws;
 use jiff::Timestamp;
 
-use crate::stand_in::{Kind, StandIn};
+use crate::{
+    capacity::Units,
+    stand_in::{Kind, StandIn},
+};
 
 const WRITES: [&str; 3] = ["PutItem", "UpdateItem", "TransactWriteItems"];
 const READS: [&str; 3] = ["GetItem", "Query", "BatchGetItem"];
@@ -43,7 +46,7 @@ async fn cost(
     aws: &std::sync::Arc<Aws>,
     workflow: Workflow<()>,
     steps: usize,
-) -> BTreeMap<String, usize> {
+) -> (BTreeMap<String, usize>, Units) {
     let name = workflow.definition().name.clone();
     let runnable = workflow.with(());
     let (ports, settings) =
@@ -53,14 +56,17 @@ async fn cost(
     let run = RunId::of(&name, &event.id);
     stand_in.wire.take();
     let mut delivery = Delivery::Start(event);
+    let mut units = Units::default();
     for _ in 0..4 {
+        stand_in.wire.measure();
         match drive(&runnable, &ports, &settings, delivery, None).await.unwrap() {
             Disposition::Done => {}
             Disposition::Later(at) => panic!("put off until {at}"),
         }
+        units += stand_in.wire.measured();
         let requests = stand_in.wire.take();
         let Some(asleep) = ports.journal.run(&run).await.unwrap().filter(|run| !run.status.is_final()) else {
-            return requests;
+            return (requests, units);
         };
         stand_in.wire.take();
         stand_in.wire.give_back(requests);
@@ -107,17 +113,24 @@ async fn a_run_keeps_to_its_budget_of_requests() {
     let settings = stand_in.set_up("requests", &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let aws = stand_in.aws(&settings).await;
     println!(
-        "| workflow | steps | DynamoDB writes | reads | SQS | S3 | others |\n| --- | --- | --- | --- | --- | --- | --- |"
+        "| workflow | steps | DynamoDB writes | write units | reads | read units | SQS | S3 | others |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     );
     for ((label, make, more_writes, reads), name) in workflows.iter().zip(&names) {
         for steps in [1, 10, 100] {
-            let requests = cost(&stand_in, &aws, make(name), steps).await;
+            let (requests, units) = cost(&stand_in, &aws, make(name), steps).await;
             let (written, read) = (sum(&requests, &WRITES), sum(&requests, &READS));
             let sqs = sum(&requests, &["SendMessage"]);
             let s3 = sum(&requests, &["S3 PUT", "S3 GET"]);
             let others = requests.values().sum::<usize>() - written - read - sqs - s3;
-            println!("| {label} | {steps} | {written} | {read} | {sqs} | {s3} | {others} |");
+            let Units { write, read: read_units } = units;
+            println!(
+                "| {label} | {steps} | {written} | {write} | {read} | {read_units} | {sqs} | {s3} | {others} |"
+            );
             assert!(written <= steps + 2 + more_writes, "{label}, {steps} steps: {requests:?}");
+            // A record is a transaction of two items; what else a run writes is its start, its end and their index entries.
+            #[allow(clippy::cast_precision_loss, reason = "a hundred steps")]
+            let budget = (4 * steps + 8 + 6 * more_writes) as f64;
+            assert!(write <= budget, "{label}, {steps} steps: {write} write units");
             assert_eq!((read, s3, others), (*reads, 0, 0), "{label}, {steps} steps: {requests:?}");
         }
     }

@@ -129,6 +129,7 @@ impl StandIn {
             schedule_role_arn: "arn:aws:iam::000000000000:role/scheduler".into(),
             retention: durable::hours(24),
             receives: 3,
+            longest_delay: durable::minutes(15),
         };
         for workflow in workflows {
             let queue = clients.sqs().create_queue().queue_name(format!("{name}-{workflow}"));

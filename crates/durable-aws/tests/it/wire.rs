@@ -1,4 +1,4 @@
-//! The HTTP layer: counts requests by operation, and lets some go wrong.
+//! The HTTP layer: counts requests by operation and what they consume, and lets some go wrong.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,10 @@ use aws_smithy_runtime_api::{
     },
     http::StatusCode,
 };
-use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
+use serde_json::Value;
+
+use crate::capacity::{Units, Writes, read_units};
 
 /// What goes wrong with the next request of an operation.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +35,8 @@ pub(crate) enum Fault {
 #[derive(Debug, Default)]
 struct State {
     counts: BTreeMap<String, usize>,
+    /// `None` unless somebody measures: that takes further requests.
+    units: Option<Units>,
     faults: Vec<(&'static str, Fault)>,
 }
 
@@ -53,6 +58,26 @@ impl Wire {
     pub(crate) fn give_back(&self, requests: BTreeMap<String, usize>) {
         for (operation, count) in requests {
             *self.0.lock().unwrap().counts.entry(operation).or_default() += count;
+        }
+    }
+
+    /// Adds up, from now on, what requests to DynamoDB consume.
+    pub(crate) fn measure(&self) {
+        self.0.lock().unwrap().units = Some(Units::default());
+    }
+
+    /// What was consumed since somebody began to measure; measures no longer.
+    pub(crate) fn measured(&self) -> Units {
+        self.0.lock().unwrap().units.take().unwrap_or_default()
+    }
+
+    fn is_measured(&self) -> bool {
+        self.0.lock().unwrap().units.is_some()
+    }
+
+    fn consumed(&self, units: Units) {
+        if let Some(sum) = &mut self.0.lock().unwrap().units {
+            *sum += units;
         }
     }
 
@@ -99,6 +124,10 @@ impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let fault = self.wire.seen(&operation(&request));
         match fault {
+            None if self.wire.is_measured() && request.headers().contains_key("x-amz-target") => {
+                let (inner, wire) = (self.inner.clone(), self.wire.clone());
+                HttpConnectorFuture::new(metered(inner, wire, request))
+            }
             None => self.inner.call(request),
             Some(Fault::Conflict) => HttpConnectorFuture::ready(Ok(conflict())),
             Some(Fault::LostAnswer) => {
@@ -110,6 +139,40 @@ impl HttpConnector for Connector {
             }
         }
     }
+}
+
+/// Carries a request out, and adds what it consumes.
+async fn metered(
+    inner: SharedHttpConnector,
+    wire: Wire,
+    request: HttpRequest,
+) -> Result<HttpResponse, ConnectorError> {
+    let operation = operation(&request);
+    let asked: Value = serde_json::from_slice(request.body().bytes().unwrap()).unwrap();
+    let template = request.try_clone().unwrap();
+    let ask = |operation: &'static str, body: Value| {
+        let (inner, mut request) = (inner.clone(), template.try_clone().unwrap());
+        let body = body.to_string();
+        request.headers_mut().insert("x-amz-target", format!("DynamoDB_20120810.{operation}"));
+        request.headers_mut().insert("content-length", body.len().to_string());
+        *request.body_mut() = SdkBody::from(body);
+        Box::pin(async move {
+            let answer = inner.call(request).await.unwrap();
+            let bytes = ByteStream::new(answer.into_body()).collect().await.unwrap().into_bytes();
+            serde_json::from_slice(&bytes).unwrap()
+        }) as std::pin::Pin<Box<dyn Future<Output = Value> + Send>>
+    };
+    let read = match operation.as_str() {
+        "GetItem" => read_units(&operation, &asked, &ask("GetItem", asked.clone()).await),
+        "Query" => read_units(&operation, &asked, &ask("Query", asked.clone()).await),
+        "BatchGetItem" => read_units(&operation, &asked, &ask("BatchGetItem", asked.clone()).await),
+        _ => 0.0,
+    };
+    let writes = Writes::of(&operation, &asked, &ask).await;
+    let answer = inner.call(request).await?;
+    let write = writes.units(&ask).await;
+    wire.consumed(Units { write, read });
+    Ok(answer)
 }
 
 /// `PutItem`, `SendMessage`, …; of S3, which has no operation in a header, the method.

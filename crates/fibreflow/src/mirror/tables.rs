@@ -45,6 +45,10 @@ pub struct Table {
     /// Whether it is left out where Neon has no such table; otherwise that is an error.
     #[serde(default)]
     pub optional: bool,
+    /// How many in a hundred of its mirrored rows may be gone from Neon at once, 0 to 100. When more are, that is taken for an
+    /// import that is half done or a wrong condition, and none is marked as gone. A hundred rows always may.
+    #[serde(default = "half")]
+    pub may_lose_percent: u8,
 }
 
 /// A column that is mirrored.
@@ -127,6 +131,10 @@ impl Table {
         if !is_identifier(self.target()) {
             return problem(format!("{} is no name for a table of Convex's; set \"to\"", self.target()));
         }
+        if self.may_lose_percent > 100 {
+            let percent = self.may_lose_percent;
+            return problem(format!("may_lose_percent: expected 0 to 100, got {percent}"));
+        }
         let mut fields = HashSet::new();
         for column in self.columns.iter().flatten() {
             let field = column.field();
@@ -183,6 +191,10 @@ fn id() -> String {
     "id".to_owned()
 }
 
+fn half() -> u8 {
+    50
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,6 +225,7 @@ mod tests {
                 .contains("x: column _id: _id is no name for a field")
         );
         assert!(problem(r#"{"name": "x", "columns": ["neon_id"]}"#).contains("neon_id"));
+        assert!(problem(r#"{"name": "x", "may_lose_percent": 101}"#).contains("expected 0 to 100, got 101"));
         assert!(
             problem(r#"{"name": "x", "columns": ["a", {"name": "b", "to": "a"}]}"#)
                 .contains("become the field a")

@@ -31,7 +31,7 @@ const TABLES: &str = r#"{"tables": [
     {"name": "contractors", "columns": ["company_name", "status", {"name": "is_active", "default": false}, "email", "phone"]},
     {"name": "projects", "columns": [{"name": "project_name", "to": "name"}, "description", {"name": "status", "default": "unknown"}]},
     {"name": "field.poles", "to": "sow_poles", "key": "label", "filter": "not scrapped",
-     "columns": ["height", "tags", "planted_at", "extra", "note"]}
+     "may_lose_percent": 100, "columns": ["height", "tags", "planted_at", "extra", "note"]}
 ]}"#;
 
 /// More poles than a page holds, with labels whose order is not that of their text in bytes.

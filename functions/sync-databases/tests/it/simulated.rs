@@ -113,14 +113,38 @@ fn rows_that_are_inactive_or_deleted_are_marked_so_and_come_back() {
 }
 
 #[test]
-fn a_table_that_is_emptied_is_marked_in_batches() {
+fn many_rows_that_are_deleted_are_marked_in_batches() {
     let (mut simulation, sandbox) = simulation();
     sync(&mut simulation);
+    for n in 1..=125 {
+        sandbox.neon().delete("contractors", &format!("c{n}"));
+    }
+    assert_eq!(counts(&sync(&mut simulation), 0), [125, 0, 125, 125, 0]);
+    assert_eq!(sandbox.convex().live("contractors").len(), 125);
+}
+
+#[test]
+fn a_table_that_an_import_has_emptied_keeps_its_mirror_and_slack_is_told() {
+    let (mut simulation, sandbox) = simulation();
+    sync(&mut simulation);
+    let before = sandbox.convex().live("contractors");
     for n in 1..=250 {
         sandbox.neon().delete("contractors", &format!("c{n}"));
     }
-    assert_eq!(counts(&sync(&mut simulation), 0), [0, 0, 0, 250, 0]);
-    assert_eq!(sandbox.convex().live("contractors").len(), 0);
+    let output = sync(&mut simulation);
+    assert_eq!(counts(&output, 0), [0, 0, 0, 0, 0]);
+    assert_eq!(output["tables"][0]["left"], json!({"rows": 250, "mirrored": 250}));
+    assert_eq!(sandbox.convex().live("contractors"), before);
+    let text = sandbox.slack().texts().pop().unwrap();
+    assert!(text.starts_with("Database sync complete, except for some rows\n"), "{text}");
+    assert!(text.contains("\n  250 of 250 mirrored rows are gone from Neon: too many"), "{text}");
+    // The import ends, and all is as it was.
+    for n in 1..=250 {
+        let row = json!({"company_name": format!("Contractor {n}"), "is_active": true});
+        sandbox.neon().put("contractors", &format!("c{n}"), row);
+    }
+    let output = sync(&mut simulation);
+    assert_eq!((&output["tables"][0]["left"], counts(&output, 0)[3]), (&json!(null), 0));
 }
 
 #[test]
