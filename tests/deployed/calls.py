@@ -20,6 +20,9 @@ match order["call"]:
         item = {name: {"S": value} for name, value in item.items()}
         boto3.client("dynamodb").put_item(TableName=order["table"], Item=item)
         print("null")
+    case "object":
+        boto3.client("s3").put_object(Bucket=order["bucket"], Key=order["key"], Body=order["text"].encode())
+        print("null")
     case "received":
         attributes = boto3.client("sqs").get_queue_attributes(
             QueueUrl=order["queue"], AttributeNames=["ApproximateNumberOfMessages"]

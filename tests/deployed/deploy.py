@@ -99,6 +99,9 @@ def deliver_twice(resources: dict[str, str]) -> None:
 def main() -> None:
     secret = json.dumps(settings["secrets"])
     boto3.client("secretsmanager").create_secret(Name=settings["parameters"]["SecretName"], SecretString=secret)
+    registries = settings["parameters"]["RegistryBucket"]
+    boto3.client("s3").create_bucket(Bucket=registries)
+    boto3.client("s3").upload_file(repository / "functions/orchestrator/registry.json", registries, "registry.json")
     deploy(laid_out())
     formation = boto3.client("cloudformation")
     found = formation.describe_stack_resources(StackName=STACK)["StackResources"]

@@ -7,13 +7,14 @@ mod stack;
 use fibreflow::sandbox::Fault;
 use serde_json::json;
 
-use stack::{Stack, eventually};
+use stack::{REGISTRIES, Stack, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_deployed_template_carries_every_workflow_to_its_end() {
     let stack = Stack::deploy().await;
     every_workflow_completes(&stack).await;
     a_task_that_takes_long_becomes_an_event(&stack).await;
+    a_new_registry_is_taken_up_without_a_deployment(&stack).await;
     a_process_that_dies_in_the_middle_of_a_step_loses_nothing(&stack).await;
     a_malformed_message_fails_alone(&stack);
     a_switch_that_is_flipped_stops_what_is_sent(&stack).await;
@@ -78,6 +79,25 @@ async fn a_task_that_takes_long_becomes_an_event(stack: &Stack) {
         messages.iter().any(|message| message.text == "from a task").then_some(())
     })
     .await;
+}
+
+async fn a_new_registry_is_taken_up_without_a_deployment(stack: &Stack) {
+    let route = || {
+        let (function, task) =
+            (&stack.resources["OrchestratorFunction"], json!({"description": "make coffee"}));
+        let answer = stack.call(&json!({"call": "invoke", "function": function, "payload": task}));
+        assert!(answer["error"].is_null(), "{answer}");
+        answer["answer"].clone()
+    };
+    assert_eq!(route()["status"], "no_match", "the one that is there at first");
+    let registry =
+        json!({"agents": [{"id": "barista", "name": "Barista", "status": "active", "triggers": ["coffee"]}]});
+    let text = registry.to_string();
+    stack.call(&json!({"call": "object", "bucket": REGISTRIES, "key": "registry.json", "text": text}));
+    let answer = eventually("the new one is taken up", async || {
+        Some(route()).filter(|answer| answer["status"] == "routed")
+    });
+    assert_eq!(answer.await["agent"]["id"], "barista");
 }
 
 /// The lease ends, the caretaker wakes the run, and the run finds out whether its message went out.

@@ -16,6 +16,9 @@ use fibreflow::sandbox::{Listening, Sandbox, Scene, postgres::PostgresSandbox};
 use serde_json::{Value, json};
 use system_tests::file;
 
+/// The bucket of the orchestrator's registry.
+pub(crate) const REGISTRIES: &str = "fibreflow-test-registries";
+
 /// How long anything here may take.
 const LONG: Duration = Duration::from_mins(4);
 
@@ -113,6 +116,7 @@ impl Stack {
                 "VlmUrl": setting("VLM_URL"),
                 "PhotoEndpoint": setting("PHOTO_ENDPOINT"),
                 "PhotoBuckets": setting("PHOTO_BUCKETS"),
+                "RegistryBucket": REGISTRIES,
             },
             "secrets": {
                 "NEON_DATABASE_URL": neon.url(),

@@ -75,6 +75,13 @@ impl Error {
         Self { retry_after: Some(delay), ..Self::of(ErrorKind::NoEffect, message) }
     }
 
+    /// The same error, and the next attempt is not made earlier than after this long, whatever the step's policy says.
+    #[must_use]
+    pub fn not_before(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
+    }
+
     fn of(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), retry_after: None }
     }

@@ -64,7 +64,8 @@ impl Reply {
         let text = format!("{request}: {} {}", self.status.as_u16(), self.text());
         match (self.status.as_u16(), self.retry_after()) {
             (429, delay) => Error::retry_after(delay.unwrap_or(PAUSE), text),
-            (503, Some(delay)) => Error::retry_after(delay, text),
+            // It says when it will be well again, and not how far this request came.
+            (503, Some(delay)) => Error::new(text).not_before(delay),
             // Something between us and the service gave up on it: nobody knows how far the request came.
             (408 | 425, _) => Error::new(text),
             (300..=499, _) => Error::fatal(text),
@@ -110,9 +111,9 @@ mod tests {
         for status in [408, 425, 500, 502, 503, 504] {
             assert_eq!(failure(status, &[]).kind(), ErrorKind::Retryable, "{status}");
         }
-        for status in [429, 503] {
+        for (status, kind) in [(429, ErrorKind::NoEffect), (503, ErrorKind::Retryable)] {
             let error = failure(status, &[(header::RETRY_AFTER, "7")]);
-            assert_eq!((error.kind(), error.delay()), (ErrorKind::NoEffect, Some(seconds(7))), "{status}");
+            assert_eq!((error.kind(), error.delay()), (kind, Some(seconds(7))), "{status}");
         }
         assert_eq!(failure(404, &[]).message(), "GET host/path: 404 why");
     }

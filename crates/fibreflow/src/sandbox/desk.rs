@@ -140,6 +140,10 @@ async fn meet(State(desk): State<Arc<Desk>>, mut request: Request, next: Next) -
             next.run(request).await;
             reset()
         }
+        Some(Fault::BusyGateway) => {
+            next.run(request).await;
+            (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "7")], "busy").into_response()
+        }
         Some(Fault::TooManyRequests) => {
             (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "7")], "too many requests").into_response()
         }

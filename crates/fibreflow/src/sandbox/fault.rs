@@ -14,6 +14,8 @@ pub enum Fault {
     Reset,
     /// The request is carried out, and the connection is reset before the answer.
     LostAnswer,
+    /// The request is carried out, and a gateway before the service answers 503 with `Retry-After: 7`.
+    BusyGateway,
     /// Nothing answers, health checks included.
     Unreachable,
     /// 429 with `Retry-After: 7`.
@@ -46,10 +48,15 @@ pub enum Fault {
 
 impl Fault {
     /// All of them, each with the services that can have it (none named: all) and what it does.
-    pub const ALL: [(Self, &'static [&'static str], &'static str); 17] = [
+    pub const ALL: [(Self, &'static [&'static str], &'static str); 18] = [
         (Self::Hang, &[], "requests are read and never answered"),
         (Self::Reset, &[], "the connection is reset before anything was done"),
         (Self::LostAnswer, &[], "the request is carried out, then the connection is reset"),
+        (
+            Self::BusyGateway,
+            &[],
+            "the request is carried out, then a gateway answers 503 with Retry-After: 7",
+        ),
         (Self::Unreachable, &[], "nothing answers, health checks included"),
         (Self::TooManyRequests, &[], "429 with Retry-After: 7"),
         (Self::ServerError, &[], "500"),

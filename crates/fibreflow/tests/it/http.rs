@@ -94,7 +94,7 @@ async fn no_request_is_made_again_by_the_client_itself() {
         (StatusCode::BAD_GATEWAY, None, ErrorKind::Retryable),
         (StatusCode::REQUEST_TIMEOUT, None, ErrorKind::Retryable),
         (StatusCode::TOO_MANY_REQUESTS, Some("0"), ErrorKind::NoEffect),
-        (StatusCode::SERVICE_UNAVAILABLE, Some("0"), ErrorKind::NoEffect),
+        (StatusCode::SERVICE_UNAVAILABLE, Some("0"), ErrorKind::Retryable),
         (StatusCode::NOT_FOUND, None, ErrorKind::Fatal),
     ];
     for (status, retry_after, kind) in answers {

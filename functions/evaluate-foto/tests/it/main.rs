@@ -230,27 +230,6 @@ fn whatever_dies_there_is_one_row_and_one_message() {
     assert!(runs > 100, "only {runs} places to die");
 }
 
-/// Every row of the table of failures names tests that exist.
-#[test]
-fn the_table_of_failures_names_its_tests() {
-    let sources = [
-        include_str!("main.rs"),
-        include_str!("drops.rs"),
-        include_str!("failures.rs"),
-        include_str!("outage.rs"),
-        include_str!("../../../../crates/fibreflow/src/photos/prepare.rs"),
-        include_str!("../../../../crates/fibreflow/src/vlm/answer.rs"),
-        include_str!("../../../../crates/fibreflow/tests/it/neon.rs"),
-    ]
-    .concat();
-    let (_, table) = include_str!("../../../../docs/evaluate-foto.md").split_once("## What fails").unwrap();
-    let rows: Vec<_> = table.lines().filter(|line| line.starts_with("| ") && line.ends_with("` |")).collect();
-    assert!(rows.len() >= 20, "{} rows", rows.len());
-    for name in rows.iter().flat_map(|row| row.rsplit(" | ").next().unwrap().split('`').skip(1).step_by(2)) {
-        assert!(sources.contains(&format!("fn {name}(")), "there is no test {name}");
-    }
-}
-
 #[test]
 fn a_resubmission_supersedes_an_evaluation_that_waits() {
     let (mut simulation, sandbox) = simulation();

@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod crashes;
-mod docs;
 mod outages;
 mod pace;
 mod rules;

@@ -132,6 +132,17 @@ fn a_send_that_certainly_did_not_happen_is_made_again_and_one_that_may_have_is_n
     }
 }
 
+/// Whoever says when to come back need not be who sent the message: a 503 is no proof that it did not go out.
+#[test]
+fn a_send_that_a_gateway_answers_for_is_looked_up_and_not_repeated() {
+    let (mut simulation, sandbox) = simulation();
+    sandbox.whatsapp().break_down(Fault::BusyGateway, Some(1));
+    let run = queue(&mut simulation, PHONE, "hello");
+    simulation.run_until_idle();
+    assert_eq!((texts(&sandbox), simulation.run(&run).status), (vec!["hello".to_owned()], Status::Completed));
+    assert_eq!(simulation.output(&run)["found_afterwards"], true);
+}
+
 /// Each time it is certain that nothing went out; and some things are refused whatever one does.
 #[test]
 fn a_send_that_never_works_is_given_up_and_says_that_nothing_went_out() {
