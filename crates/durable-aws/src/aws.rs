@@ -42,6 +42,7 @@ impl Aws {
             gate: self.clone(),
             wakeups: self.clone(),
             bus: self.clone(),
+            jobs: self.clone(),
             blobs: self.clone(),
             clock: self.clock.clone(),
             random: self.random.clone(),

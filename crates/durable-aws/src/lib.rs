@@ -2,7 +2,7 @@
 //! large. Nothing keeps running in between.
 //!
 //! - [`Aws`]: the engine's ports. `journal`, `commit`, `answers`, `listing`: runs and steps; `slots`, `head`, `ledger`: flow
-//!   control; `wakeups`, `bus`, `blobs`.
+//!   control; `wakeups`, `bus`, `jobs`, `blobs`.
 //! - [`serve`]: the Lambda entry.
 //! - [`sweep`]: what the caretaker does every minute.
 //! - [`Metrics`]: CloudWatch's embedded metric format, on standard output. [`Traces`]: X-Ray, a trace a run.
@@ -33,6 +33,7 @@ mod failure;
 mod gate;
 mod head;
 mod items;
+mod jobs;
 mod journal;
 mod lambda;
 mod ledger;
@@ -53,6 +54,7 @@ pub use caretaker::{Swept, sweep};
 pub use clients::{Clients, loader};
 pub use clock::{SystemClock, SystemRandom};
 pub use lambda::{Function, serve};
+pub use message::answer_message;
 pub use metrics::Metrics;
 pub use settings::{Queue, Settings};
 pub use traces::Traces;

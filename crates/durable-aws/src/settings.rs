@@ -25,6 +25,8 @@ pub struct Settings {
     pub bus: String,
     /// The queue of each workflow: `DURABLE_QUEUES`, as JSON `{"<workflow>":{"url":"…","arn":"…"}}`.
     pub queues: BTreeMap<String, Queue>,
+    /// The queue of the worker in the private network: `DURABLE_JOBS`, if there is one.
+    pub jobs: Option<String>,
     /// The group of one-time schedules: `DURABLE_SCHEDULE_GROUP`.
     pub schedule_group: String,
     /// The role with which a schedule sends to a queue: `DURABLE_SCHEDULE_ROLE_ARN`.
@@ -75,12 +77,13 @@ impl Settings {
                 default
             })
         };
+        let jobs = variable("DURABLE_JOBS");
         let retention = hours(24) * number("DURABLE_RETENTION_DAYS", 30);
         let receives = number("DURABLE_RECEIVES", 5);
         if !wrong.is_empty() {
             return Err(Error::fatal(wrong.join("; ")));
         }
-        Ok(Self { table, bucket, bus, queues, schedule_group, schedule_role_arn, retention, receives })
+        Ok(Self { table, bucket, bus, queues, jobs, schedule_group, schedule_role_arn, retention, receives })
     }
 
     /// The queue of a workflow.
@@ -99,7 +102,7 @@ mod tests {
     fn complete(name: &str) -> Option<String> {
         Some(match name {
             "DURABLE_QUEUES" => r#"{"sync":{"url":"http://q/sync","arn":"arn:sync"}}"#.to_owned(),
-            "DURABLE_RETENTION_DAYS" | "DURABLE_RECEIVES" => return None,
+            "DURABLE_RETENTION_DAYS" | "DURABLE_RECEIVES" | "DURABLE_JOBS" => return None,
             other => format!("the {other}"),
         })
     }

@@ -10,6 +10,7 @@
 mod bus;
 mod clock;
 mod flow;
+mod jobs;
 mod journal;
 mod liveness;
 mod messages;
@@ -21,5 +22,6 @@ mod writer;
 
 pub use bus::Accepted;
 pub use clock::{SystemClock, SystemRandom};
+pub use jobs::{ReceivedJob, StandingClaim};
 pub use store::Store;
 pub use worker::Worker;

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, ffi};
 
 /// The version of [`TABLES`]; kept in the file as `user_version`.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// Times are milliseconds since 1970, in UTC. JSON columns hold the engine's types in their serialised form.
 const TABLES: &str = "
@@ -45,6 +45,17 @@ create table blobs (key text primary key, data blob not null) strict;
 create table dead_letters (
     id integer primary key, workflow text not null, run_id text not null, reason text not null, at integer not null
 ) strict;
+
+-- What is left to workers, and who has begun what.
+create table jobs (
+    id integer primary key, job text not null, visible_at integer not null, receives integer not null default 0
+) strict;
+create index jobs_by_time on jobs (visible_at);
+
+create table claims (
+    name text primary key, claim text not null, version integer not null, at integer not null
+) strict, without rowid;
+create index claims_by_time on claims (at);
 
 create table schedules (workflow text primary key, fired integer not null) strict;
 ";

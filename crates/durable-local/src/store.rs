@@ -79,6 +79,7 @@ impl Store {
             gate: store.clone(),
             wakeups: store.clone(),
             bus: store.clone(),
+            jobs: store.clone(),
             blobs: store,
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),

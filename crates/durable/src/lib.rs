@@ -6,8 +6,8 @@
 //! crates implement.
 //!
 //! - `workflow`, `context`, `flow`, `retry`, `error`, `event`: what authors use.
-//! - `driver`, `turn`, `attempt`, `listen`: one invocation of a run, from message to suspension or end.
-//! - `step`, `callback`, `line`, `throttle`, `retry`, `guard`: the decisions, as plain functions of records and time.
+//! - `driver`, `turn`, `attempt`, `listen`, `scope`: one invocation of a run, from message to suspension or end.
+//! - `step`, `callback`, `job`, `line`, `throttle`, `retry`, `guard`: the decisions, as plain functions of records and time.
 //! - `ports`, `run`, `payload`, `views`: what backends store and what is shown of it.
 //! - [`testing`]: a simulated backend with a virtual clock, crash injection, and the suite that holds backends to the ports.
 
@@ -20,12 +20,14 @@ mod error;
 mod event;
 mod flow;
 mod guard;
+pub mod job;
 pub mod line;
 mod listen;
 mod payload;
 mod ports;
 mod retry;
 mod run;
+mod scope;
 mod settings;
 mod step;
 #[cfg(feature = "testing")]
@@ -45,7 +47,8 @@ pub use line::Slot;
 pub use listen::Callback;
 pub use payload::{INLINE_BYTES, Payload};
 pub use ports::{
-    Begin, Blobs, Bus, Filter, Gate, Happening, Journal, Lease, Observer, Ports, Suspended, Wakeups, Written,
+    Begin, Blobs, Bus, Filter, Gate, Happening, Jobs, Journal, Lease, Observer, Ports, Suspended, Wakeups,
+    Written,
 };
 pub use retry::{Next, Retry};
 pub use run::{Outcome, Run, RunId, Status, Suspension, WaitingFor};

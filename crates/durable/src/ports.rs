@@ -14,6 +14,7 @@ use crate::{
     Admission, Checkpoint, Clock, Envelope, Outcome, Random, Result, Run, RunId, Slot, Status, StepId,
     Suspension, Window,
     callback::{Answer, Settled, Token},
+    job::Job,
 };
 
 /// Runs and their steps.
@@ -156,6 +157,14 @@ pub trait Bus: fmt::Debug + Send + Sync {
     async fn publish(&self, events: &[Envelope]) -> Result<()>;
 }
 
+/// The way out for work that is left to a worker.
+#[async_trait]
+pub trait Jobs: fmt::Debug + Send + Sync {
+    /// Durable once it returns; delivered to one worker at a time, at least once. An error that is not retryable says that
+    /// nothing was sent.
+    async fn post(&self, job: &Job) -> Result<()>;
+}
+
 /// Large values.
 #[async_trait]
 pub trait Blobs: fmt::Debug + Send + Sync {
@@ -195,6 +204,7 @@ pub struct Ports {
     pub gate: Arc<dyn Gate>,
     pub wakeups: Arc<dyn Wakeups>,
     pub bus: Arc<dyn Bus>,
+    pub jobs: Arc<dyn Jobs>,
     pub blobs: Arc<dyn Blobs>,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,

@@ -15,9 +15,10 @@ use super::{
     crash::{CutOff, When},
 };
 use crate::{
-    Admission, Begin, Blobs, Bus, Checkpoint, Envelope, Error, Filter, Gate, Journal, Lease, Outcome, Ports,
-    Result, Run, RunId, Slot, Status, Suspended, Suspension, Wakeups, Window, Written,
+    Admission, Begin, Blobs, Bus, Checkpoint, Envelope, Error, Filter, Gate, Jobs, Journal, Lease, Outcome,
+    Ports, Result, Run, RunId, Slot, Status, Suspended, Suspension, Wakeups, Window, Written,
     callback::{self, Answer, Settled, Token, Verdict},
+    job::Job,
     line, throttle,
 };
 
@@ -38,6 +39,8 @@ pub(super) struct State {
     /// Events published and wake-ups sent that the simulation has not picked up yet.
     pub(super) published: Vec<Envelope>,
     pub(super) wakeups: Vec<(String, RunId, Timestamp)>,
+    /// Jobs that no worker has taken yet.
+    pub(super) jobs: Vec<Job>,
     pub(super) history: Vec<Envelope>,
     pub(super) audit: Audit,
     /// The names of the operations carried out, in order.
@@ -66,6 +69,7 @@ impl World {
             gate: self.clone(),
             wakeups: self.clone(),
             bus: self.clone(),
+            jobs: self.clone(),
             blobs: self.clone(),
             clock,
             random: Arc::new(random),
@@ -363,6 +367,17 @@ impl Bus for World {
         self.operate("publish", |state| {
             state.published.extend_from_slice(events);
             state.history.extend_from_slice(events);
+            Ok(())
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Jobs for World {
+    async fn post(&self, job: &Job) -> Result<()> {
+        self.operate("post", |state| {
+            state.jobs.push(job.clone());
             Ok(())
         })
         .await

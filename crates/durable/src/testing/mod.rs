@@ -21,6 +21,7 @@ pub mod conformance;
 mod crash;
 mod memory;
 mod simulation;
+mod worker;
 
 pub use clock::{SimClock, SimRandom};
 pub use crash::{CutOff, Ending, When, crash_everywhere};

@@ -5,6 +5,7 @@ mod callbacks;
 mod conformance;
 mod crashes;
 mod flow;
+mod jobs;
 mod messages;
 mod replay;
 mod steps;
