@@ -44,6 +44,7 @@ pub(crate) enum Command {
     Runs(Runs),
     Show(Show),
     Cancel(Cancel),
+    Worker(Worker),
     Sandbox(Sandbox),
 }
 
@@ -151,6 +152,25 @@ pub(crate) struct Show {
 pub(crate) struct Cancel {
     /// The run's id, or as much of its start as no other has.
     pub(crate) run: String,
+}
+
+/// Do what workflows leave to a worker: run commands and make requests, inside a private network.
+///
+/// It listens on no port. What it may do, and where its jobs come from, is in its configuration; docs/worker.md describes it.
+/// SIGTERM stops it: it takes no more jobs, and what takes longer than the configured grace goes back.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fibreflow worker --config /etc/fibreflow/worker.toml
+  fibreflow worker --config worker.toml --check     only see whether the configuration is sound")]
+pub(crate) struct Worker {
+    /// The configuration.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+
+    /// See whether the configuration is sound, and its secrets can be read; do nothing else.
+    #[arg(long)]
+    pub(crate) check: bool,
 }
 
 /// List the services of a running `dev --sandbox` and what can be wrong with them, or make something wrong.

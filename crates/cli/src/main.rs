@@ -19,6 +19,7 @@ mod server;
 mod services;
 mod terminal;
 mod text;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -47,6 +48,7 @@ async fn run(line: CommandLine) -> Result<()> {
         Command::Runs(order) => runs::list(&place, order).await,
         Command::Show(order) => runs::show(&place, order).await,
         Command::Cancel(order) => runs::cancel(&place, order).await,
+        Command::Worker(order) => worker::worker(&order).await,
         Command::Sandbox(order) => sandbox::sandbox(place.home("sandbox")?, order).await,
     }
 }

@@ -26,7 +26,7 @@ use crate::{
 const CLOCK_SKEW: Duration = minutes(1);
 
 /// A message that was received for a workflow.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Delivery {
     /// An event that starts a run, or did so before.
     Start(Envelope),

@@ -10,7 +10,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Error, Payload, Result, after, callback::Token, minutes, scope::Scope, seconds};
+use crate::{
+    Error, Payload, Result, after,
+    callback::{Answer, Token},
+    minutes,
+    scope::Scope,
+    seconds,
+};
 
 /// How long a worker may be silent about a job it has begun.
 pub const SILENCE: Duration = minutes(3);
@@ -105,6 +111,12 @@ pub(crate) fn times(order: &Order, now: Timestamp, deadline: Option<Timestamp>) 
 pub(crate) async fn keep(work: &Value, token: &Token, blobs: &dyn crate::Blobs) -> Result<Payload> {
     let key = format!("worker/jobs/{}/{}", token.run, token.step);
     Payload::keep_above(INLINE, work.to_string(), &key, blobs).await
+}
+
+/// A worker's answer with this result: in the message that brings it, or in the blob store where workers may write.
+pub async fn done(json: String, token: &Token, blobs: &dyn crate::Blobs) -> Result<Answer> {
+    let key = format!("worker/answers/{}/{}", token.run, token.step);
+    Ok(Answer::Done(Payload::keep_above(INLINE, json, &key, blobs).await?))
 }
 
 #[cfg(test)]

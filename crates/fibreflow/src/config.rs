@@ -59,9 +59,12 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// `HARNESS_URL`, and `HARNESS_TOKEN` if it wants one.
+    /// `HARNESS_URL`, and `HARNESS_TOKEN` if it wants one; `worker://NAME` is a command of the worker's.
     pub fn harness(&mut self) -> Option<Harness> {
         let mut endpoint = self.endpoint("HARNESS_URL")?;
+        if let Some(command) = endpoint.service() {
+            return Some(Harness::by_worker(command));
+        }
         if let Some(token) = self.optional("HARNESS_TOKEN") {
             endpoint = self.secret(endpoint, "authorization", &format!("Bearer {token}"))?;
         }
@@ -80,7 +83,8 @@ impl<'a> Settings<'a> {
 
     /// `CONVEX_URL` and `CONVEX_DEPLOY_KEY`.
     pub fn convex(&mut self) -> Option<Convex> {
-        let (endpoint, key) = (self.endpoint("CONVEX_URL"), self.required("CONVEX_DEPLOY_KEY"));
+        let endpoint = self.endpoint("CONVEX_URL");
+        let key = self.secret_of(endpoint.as_ref(), "CONVEX_DEPLOY_KEY");
         self.secret(endpoint?, "authorization", &format!("Convex {}", key?)).map(Convex::new)
     }
 
@@ -97,7 +101,8 @@ impl<'a> Settings<'a> {
 
     /// `WHATSAPP_URL`, `WHATSAPP_SECRET`, and for the older service `WHATSAPP_GROUP_JID`.
     pub fn whatsapp(&mut self) -> Option<WhatsApp> {
-        let (endpoint, secret) = (self.endpoint("WHATSAPP_URL"), self.required("WHATSAPP_SECRET"));
+        let endpoint = self.endpoint("WHATSAPP_URL");
+        let secret = self.secret_of(endpoint.as_ref(), "WHATSAPP_SECRET");
         let dialect = match self.optional("WHATSAPP_GROUP_JID") {
             Some(group_jid) => Dialect::Sender { group_jid },
             None => Dialect::Bridge,
@@ -155,6 +160,11 @@ impl<'a> Settings<'a> {
     fn endpoint(&mut self, name: &str) -> Option<Endpoint> {
         let url = self.parsed::<Url>(name)?;
         Some(Endpoint::new(self.http.clone(), url))
+    }
+
+    /// The secret that a service wants, unless the worker has it.
+    fn secret_of(&mut self, endpoint: Option<&Endpoint>, name: &str) -> Option<String> {
+        if endpoint.is_some_and(Endpoint::is_by_worker) { Some(String::new()) } else { self.required(name) }
     }
 
     fn secret(&mut self, endpoint: Endpoint, header: &'static str, secret: &str) -> Option<Endpoint> {

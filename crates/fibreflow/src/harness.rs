@@ -2,24 +2,42 @@
 
 mod features;
 
-use durable::Result;
+use std::time::Duration;
+
+use durable::{Result, minutes};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 pub use features::{Feature, FeatureList, FeatureListError};
 
-use crate::http::{Endpoint, json};
+use crate::{
+    http::{Endpoint, json},
+    work::{self, Command},
+};
+
+/// The longest a session may take: half an hour, and a little to start and to end.
+const SESSION: Duration = minutes(31);
 
 /// Starts coding sessions and waits for them.
 #[derive(Debug, Clone)]
-pub struct Harness {
-    endpoint: Endpoint,
+pub struct Harness(Way);
+
+#[derive(Debug, Clone)]
+enum Way {
+    Service(Box<Endpoint>),
+    /// A command that the worker knows by this name.
+    Command(String),
 }
 
 impl Harness {
     /// The harness at an address. A session takes up to half an hour, and so may a request.
     pub fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint: endpoint.timeout(durable::minutes(31)) }
+        Self(Way::Service(Box::new(endpoint.timeout(SESSION))))
+    }
+
+    /// The harness as a command that the worker runs.
+    pub fn by_worker(command: &str) -> Self {
+        Self(Way::Command(command.to_owned()))
     }
 
     /// The sessions of one build of one agent.
@@ -80,6 +98,12 @@ impl Sessions<'_> {
             body["feature_id"] = Value::from(id);
             key = format!("{key}/{id}");
         }
-        json(&self.harness.endpoint.post_once("/sessions", &body, &key).await?)
+        match &self.harness.0 {
+            Way::Service(endpoint) => json(&endpoint.post_once("/sessions", &body, &key).await?),
+            Way::Command(name) => {
+                let command = Command { name: name.clone(), input: body, key: Some(key) };
+                work::command(command, SESSION).await
+            }
+        }
     }
 }

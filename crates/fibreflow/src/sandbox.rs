@@ -15,6 +15,7 @@ pub mod postgres;
 mod slack;
 mod vlm;
 mod whatsapp;
+mod worker;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -156,6 +157,15 @@ impl Sandbox {
     /// Settings for clients that reach the services in this process.
     pub fn settings(&self) -> Settings<'_> {
         let address = |service: &str| Some(format!("http://{service}.sandbox"));
+        Settings::new(move |name| setting(name, address), self.http()).with_neon(self.0.neon.clone())
+    }
+
+    /// Settings for clients that have the worker reach these services.
+    pub fn settings_by_worker<'a>(&'a self, by_worker: &'a [&'a str]) -> Settings<'a> {
+        let address = |service: &str| {
+            let by_worker = by_worker.contains(&service);
+            Some(if by_worker { format!("worker://{service}") } else { format!("http://{service}.sandbox") })
+        };
         Settings::new(move |name| setting(name, address), self.http()).with_neon(self.0.neon.clone())
     }
 

@@ -53,6 +53,21 @@ fn each_feature_is_built_once_what_it_needs_first_with_a_pause_between() {
     assert_eq!(pauses, [30, 30, 30]);
 }
 
+/// A session takes twenty minutes, and no invocation more than fifteen.
+#[test]
+fn sessions_outlast_any_invocation_when_the_worker_runs_them() {
+    let simulation = Simulation::default();
+    let sandbox = Sandbox::open(Scene { features: 3, ..Scene::new(simulation.clock()) }).unwrap();
+    let services = Services::from_settings(sandbox.settings_by_worker(&["harness"])).unwrap();
+    let mut simulation = simulation.with(workflow().with(services)).with_worker(sandbox.worker());
+    simulation.limit_invocations(minutes(1));
+    let run = request(&mut simulation, "sharepoint");
+    simulation.run_until_idle();
+    assert_eq!(simulation.output(&run)["features"], json!([1, 2, 3]));
+    let sessions = sandbox.harness().sessions();
+    assert_eq!((built(&sessions), sessions.len()), (vec![1, 2, 3], 5), "each started once");
+}
+
 #[test]
 fn a_second_build_finds_what_passes_already() {
     let (mut simulation, sandbox) = simulation(3);
