@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser, builder::TypedValueParser};
-use durable::Status;
+use durable::{Status, callback::Token};
 use fibreflow::sandbox::Fault;
 
 const STATUSES: [Status; 6] =
@@ -44,6 +44,7 @@ pub(crate) enum Command {
     Runs(Runs),
     Show(Show),
     Cancel(Cancel),
+    Answer(Answer),
     Worker(Worker),
     Sandbox(Sandbox),
 }
@@ -154,6 +155,26 @@ pub(crate) struct Cancel {
     pub(crate) run: String,
 }
 
+/// Answer a step that waits for somebody outside, such as the approval of a deployment.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fibreflow answer 6a27….1.1.approve-deployment --data '{\"approved\": true, \"by\": \"Jan\"}'
+  fibreflow answer 6a27….1.1.measure --fail 'the line is dead'")]
+pub(crate) struct Answer {
+    /// The token that the work was handed over with; `fibreflow show` has it.
+    #[arg(value_parser = token)]
+    pub(crate) token: Token,
+
+    /// The result: JSON, @FILE, or - for standard input.
+    #[arg(long, value_name = "JSON", required_unless_present = "fail", conflicts_with = "fail")]
+    pub(crate) data: Option<String>,
+
+    /// It failed, and why. Whether it is tried again is for the workflow to say.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) fail: Option<String>,
+}
+
 /// Do what workflows leave to a worker: run commands and make requests, inside a private network.
 ///
 /// It listens on no port. What it may do, and where its jobs come from, is in its configuration; docs/worker.md describes it.
@@ -209,6 +230,10 @@ pub(crate) enum Condition {
 /// The status of this name.
 pub(crate) fn status(name: &str) -> Option<Status> {
     STATUSES.into_iter().find(|status| status.as_str() == name)
+}
+
+fn token(text: &str) -> Result<Token, String> {
+    text.parse().map_err(|error: durable::Error| error.message().to_owned())
 }
 
 fn fault(text: &str) -> Result<Condition, String> {

@@ -1,5 +1,6 @@
 //! The `fibreflow` command: runs the workflows on one machine, sends events, shows runs.
 
+mod answer;
 mod args;
 mod catalogue;
 mod demo;
@@ -48,6 +49,7 @@ async fn run(line: CommandLine) -> Result<()> {
         Command::Runs(order) => runs::list(&place, order).await,
         Command::Show(order) => runs::show(&place, order).await,
         Command::Cancel(order) => runs::cancel(&place, order).await,
+        Command::Answer(order) => answer::answer(&place, order).await,
         Command::Worker(order) => worker::worker(&order).await,
         Command::Sandbox(order) => sandbox::sandbox(place.home("sandbox")?, order).await,
     }

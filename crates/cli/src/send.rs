@@ -44,7 +44,7 @@ pub(crate) async fn send(place: &Place, send: args::Send) -> Result<()> {
 }
 
 /// What `--data` stands for.
-fn data(argument: &str) -> Result<Vec<u8>> {
+pub(crate) fn data(argument: &str) -> Result<Vec<u8>> {
     if argument == "-" {
         let mut text = Vec::new();
         stdin().read_to_end(&mut text)?;

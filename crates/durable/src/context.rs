@@ -39,6 +39,12 @@ impl<E> Context<E> {
         self.turn.run.event.sent_at
     }
 
+    /// The time now, for the bodies of steps. Outside of them it is another one at each resumption, and what depends on it
+    /// does not come out the same.
+    pub fn now(&self) -> Timestamp {
+        self.turn.now()
+    }
+
     /// When the last use of a step that is on record began; `None` before there is one. As recorded, so the same at every
     /// resumption that comes after it.
     pub fn began(&self, step: &str) -> Option<Timestamp> {

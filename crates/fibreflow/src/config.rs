@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::{
     convex::Convex,
-    harness::Harness,
+    harness::{Closed, Harness},
     http::{Endpoint, Http},
     mirror::Tables,
     neon::{Neon, Postgres},
@@ -69,6 +69,22 @@ impl<'a> Settings<'a> {
             endpoint = self.secret(endpoint, "authorization", &format!("Bearer {token}"))?;
         }
         Some(Harness::new(endpoint))
+    }
+
+    /// `DEPLOY_APPROVAL_HOURS`: so long a deployment waits for a person's approval; without it, it needs none.
+    pub fn deploy_approval(&mut self) -> Option<Duration> {
+        self.number("DEPLOY_APPROVAL_HOURS").map(hours)
+    }
+
+    /// `DEPLOY_CLOSED`: when nothing is deployed, as `Mon-Fri 08:00-17:00 +02:00`; without it, always something may be.
+    pub fn deploy_closed(&mut self) -> Option<Closed> {
+        let closed = self.optional("DEPLOY_CLOSED")?.parse();
+        self.good(closed.map_err(|error: Error| error.context("DEPLOY_CLOSED")))
+    }
+
+    /// `SLACK_WEBHOOK_URL`, if it is set.
+    pub fn optional_slack(&mut self) -> Option<Slack> {
+        self.optional("SLACK_WEBHOOK_URL").and_then(|_| self.slack())
     }
 
     /// `NEON_DATABASE_URL`.

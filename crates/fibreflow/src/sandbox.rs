@@ -169,8 +169,13 @@ impl Sandbox {
         Settings::new(move |name| setting(name, address), self.http()).with_neon(self.0.neon.clone())
     }
 
+    /// The setting of this name, for clients that reach the services in this process.
+    pub fn setting(&self, name: &str) -> Option<String> {
+        setting(name, |service| Some(format!("http://{service}.sandbox")))
+    }
+
     /// A client that reaches the services in this process, each at the host `{name}.sandbox`.
-    fn http(&self) -> Http {
+    pub fn http(&self) -> Http {
         let routers = Arc::new(self.routers());
         let by_host = move |request: Request<axum::body::Body>| {
             let routers = routers.clone();

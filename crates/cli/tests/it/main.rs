@@ -8,3 +8,4 @@ mod killed_build;
 mod killed_messages;
 mod lifecycle;
 mod rig;
+mod worker;

@@ -52,10 +52,17 @@ async fn answer(routers: &[(&'static str, Router)], request: Request) -> Result<
 async fn run(routers: &[(&'static str, Router)], command: Command) -> Result<Value> {
     let key = command.key.unwrap_or_default();
     let headers = [("content-type", "application/json"), ("idempotency-key", key.as_str())];
+    let agent = command.input["agent_name"].as_str().unwrap_or_default();
+    let (method, path) = match command.input["session_type"].as_str() {
+        Some("features") => ("GET", format!("/agents/{agent}/features")),
+        Some("smoke") => ("GET", format!("/agents/{agent}/health")),
+        Some("review") => ("POST", format!("/agents/{agent}/review")),
+        _ => ("POST", "/sessions".to_owned()),
+    };
     let request = Request {
         service: command.name,
-        method: "POST".to_owned(),
-        path: "/sessions".to_owned(),
+        method: method.to_owned(),
+        path,
         headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         body: json!(command.input).to_string().into_bytes().into(),
         largest: usize::MAX,
