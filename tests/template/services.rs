@@ -29,8 +29,9 @@ fn asked<T>(services: impl FnOnce(Settings<'_>) -> Result<T>) -> BTreeSet<String
     let lookup = |name: &str| {
         asked.borrow_mut().insert(name.to_owned());
         // What has a form of its own is left at what it is without the setting.
-        let has_form =
-            ["FOTO_", "SYNC_", "VLM_OUTAGE_", "VLM_PHOTOS_"].iter().any(|part| name.starts_with(part));
+        let has_form = ["DEPLOY_", "FOTO_", "SYNC_", "VLM_OUTAGE_", "VLM_PHOTOS_"]
+            .iter()
+            .any(|part| name.starts_with(part));
         (!has_form).then(|| match name {
             "NEON_DATABASE_URL" => {
                 "postgresql://user:password@neon.example/fibreflow?sslmode=require".to_owned()
@@ -59,6 +60,7 @@ fn a_function_is_given_what_its_services_read_and_nothing_else() {
             other => panic!("{other}: say here which services it has"),
         };
         expected.extend(DURABLE.map(str::to_owned));
+        expected.extend(flow.uses_the_worker().then(|| "DURABLE_JOBS".to_owned()));
         expected.insert("SECRETS_REVISION".to_owned());
         assert_eq!(given, expected, "{}", flow.name());
     }

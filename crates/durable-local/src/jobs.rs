@@ -82,6 +82,13 @@ impl Store {
             .await
     }
 
+    /// Deletes a large value that nobody will ask for again.
+    pub async fn delete_blob(&self, key: &str) -> Result<()> {
+        let key = key.to_owned();
+        self.write(move |db| db.prepare_cached("delete from blobs where key = ?")?.execute([key]).map(drop))
+            .await
+    }
+
     /// When the job that has waited longest was to be received; `None` when none waits.
     pub async fn oldest_job(&self) -> Result<Option<Timestamp>> {
         let oldest = "select min(visible_at) from jobs where visible_at <= ?";

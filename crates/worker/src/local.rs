@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use async_trait::async_trait;
 use durable::{
-    Clock, Error, Ports, Result, after,
+    Clock, Error, Payload, Ports, Result, after,
     callback::{self, Answer},
     job::Job,
 };
@@ -54,8 +54,12 @@ impl Queue for LocalQueue {
         self.store.return_job(id(receipt)?, after(SystemClock.now(), visibility)).await
     }
 
-    async fn delete(&self, receipt: &str) -> Result<()> {
-        self.store.delete_job(id(receipt)?).await
+    async fn delete(&self, delivery: &Delivery) -> Result<()> {
+        self.store.delete_job(id(&delivery.receipt)?).await?;
+        match &delivery.job.work {
+            Payload::Blob { key, .. } => self.store.delete_blob(key).await,
+            Payload::Json(_) => Ok(()),
+        }
     }
 
     async fn claim(&self, name: &str) -> Result<Option<(Claim, Version)>> {

@@ -30,8 +30,8 @@ pub trait Queue: fmt::Debug + Send + Sync {
     /// Delivers the job again after so long from now, and not before.
     async fn prolong(&self, receipt: &str, visibility: Duration) -> Result<()>;
 
-    /// Never delivers the job again.
-    async fn delete(&self, receipt: &str) -> Result<()>;
+    /// Never delivers the job again. What it was given by way of the blob store is deleted.
+    async fn delete(&self, delivery: &Delivery) -> Result<()>;
 
     /// The claim to a job, if there is one.
     async fn claim(&self, name: &str) -> Result<Option<(Claim, Version)>>;

@@ -11,7 +11,7 @@ use aws_sdk_s3::{
     primitives::ByteStream,
 };
 use durable::{
-    Blobs, Error, Result,
+    Blobs, Error, Payload, Result,
     callback::Answer,
     job::{self, Job},
 };
@@ -88,10 +88,14 @@ impl Queue for SqsQueue {
         request.send().await.map(drop).map_err(|error| failed("SQS: ChangeMessageVisibility", error))
     }
 
-    async fn delete(&self, receipt: &str) -> Result<()> {
+    async fn delete(&self, delivery: &Delivery) -> Result<()> {
         let request = self.clients.sqs().delete_message().queue_url(&self.config.jobs);
-        let deleted = request.receipt_handle(receipt).send().await;
-        deleted.map(drop).map_err(|error| failed("SQS: DeleteMessage", error))
+        let deleted = request.receipt_handle(&delivery.receipt).send().await;
+        deleted.map_err(|error| failed("SQS: DeleteMessage", error))?;
+        let Payload::Blob { key, .. } = &delivery.job.work else { return Ok(()) };
+        let request = self.clients.s3().delete_object().bucket(&self.config.bucket);
+        let deleted = request.key(format!("{PREFIX}{key}")).send().await;
+        deleted.map(drop).map_err(|error| failed("S3: DeleteObject", error))
     }
 
     async fn claim(&self, name: &str) -> Result<Option<(Claim, Version)>> {

@@ -65,8 +65,9 @@ impl Bench {
             // Delivered twice: the first delivery is being worked on here.
             return queue.prolong(&delivery.receipt, self.config.lease).await;
         };
+        // Most jobs are new: the claim is read when making one has failed.
+        let mut standing: Option<(Claim, Version)> = None;
         loop {
-            let standing = queue.claim(&room.name).await?;
             let (claim, now) = (standing.as_ref().map(|(claim, _)| claim), SystemClock.now());
             let (name, lease) = (&self.config.name, self.config.lease);
             let (next, died) = match judge(claim, name, now, lease, job.start_by, job.at_most_once) {
@@ -89,7 +90,10 @@ impl Bench {
                 }
             };
             let before = standing.as_ref().map(|(_, version)| version);
-            let Some(version) = queue.swap(&room.name, &next, before).await? else { continue };
+            let Some(version) = queue.swap(&room.name, &next, before).await? else {
+                standing = queue.claim(&room.name).await?;
+                continue;
+            };
             if let State::Answered(answer) = &next.state {
                 return self.report(delivery, &room, answer).await;
             }
@@ -270,7 +274,7 @@ impl Bench {
 
     async fn report(&self, delivery: &Delivery, room: &Room, answer: &Answer) -> Result<()> {
         self.queue.answer(&delivery.job, answer).await?;
-        self.queue.delete(&delivery.receipt).await?;
+        self.queue.delete(delivery).await?;
         self.rooms.leave(room);
         let (job, workflow) = (&delivery.job.token, &delivery.job.workflow);
         if let Answer::Failed(error) = answer {

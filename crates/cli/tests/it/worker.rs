@@ -70,6 +70,12 @@ fn lines(home: &Home, file: &str) -> Vec<String> {
     fs::read_to_string(home.path(file)).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
+/// The worker has begun the slow session, and knows it.
+async fn sixth_session(home: &Home) {
+    let begun = || log(home).contains("working on feature 6").then_some(());
+    eventually("the sixth session begins", LONG, || std::future::ready(begun())).await;
+}
+
 async fn dev(home: &Home, settings: &[(&str, &str)], time_scale: &str) -> Dev {
     let mut command = home.command(&["dev", "--port", "0", "--time-scale", time_scale]);
     command.envs(settings.iter().copied());
@@ -87,8 +93,7 @@ async fn an_agent_is_built_in_a_git_repository_whatever_its_sessions_and_its_wor
     let worker = Worker::start(&home, "vps", &tables, &environment);
     let run = dev.send("agent/build.requested", json!({"agent_name": "sharepoint"})).await;
 
-    let sixth = || lines(&home, "sessions").iter().filter(|session| *session == "coding 6").count();
-    eventually("the sixth session begins", LONG, || std::future::ready((sixth() == 1).then_some(()))).await;
+    sixth_session(&home).await;
     worker.kill();
     let _worker = Worker::start(&home, "vps", &tables, &environment);
 
@@ -146,7 +151,7 @@ async fn a_worker_that_is_told_to_stop_gives_its_job_to_the_next() {
     let worker = Worker::start(&home, "one", &tables, &stalls);
     let run = dev.send("agent/build.requested", json!({"agent_name": "sharepoint"})).await;
     let sixth = || lines(&home, "sessions").iter().filter(|session| *session == "coding 6").count();
-    eventually("the sixth session begins", LONG, || std::future::ready((sixth() == 1).then_some(()))).await;
+    sixth_session(&home).await;
     assert_eq!(worker.stop().await, Some(0), "{}", log(&home));
 
     let _worker = Worker::start(&home, "two", &tables, &stalls);

@@ -14,3 +14,4 @@ mod stand_in;
 mod storm;
 mod wakeups;
 mod wire;
+mod worker;
