@@ -4,7 +4,7 @@ use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
 use durable::{
     Begin, Clock, Delivery, Disposition, Error, Gate, Lease, Outcome, Ports, Result, RunId, Runnable,
-    Settings, after, drive, seconds,
+    Settings, after, drive, minutes, seconds,
 };
 use jiff::Timestamp;
 use tokio::{
@@ -20,6 +20,9 @@ use crate::{
     schedule::Schedule,
     store::{Store, ms},
 };
+
+/// What was left to a worker, and waits for so long, is worth a word.
+const SILENT: Duration = minutes(1);
 
 /// Messages that other processes write are noticed after this long.
 const POLL: Duration = Duration::from_millis(50);
@@ -78,7 +81,8 @@ impl Worker {
         let workflows = serde_json::to_string(&self.runnables.keys().collect::<Vec<_>>())?;
         let mut at_work: JoinSet<()> = JoinSet::new();
         let mut held: HashMap<Id, i64> = HashMap::new();
-        let upkeep = Upkeep { worker: &self, last_kept: Mutex::new(SystemClock.now()) };
+        let now = SystemClock.now();
+        let upkeep = Upkeep { worker: &self, last_kept: Mutex::new(now), last_warned: Mutex::new(now) };
         let mut tick = interval(UPKEEP);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stop = std::pin::pin!(stop);
@@ -123,6 +127,7 @@ impl Worker {
 struct Upkeep<'a> {
     worker: &'a Worker,
     last_kept: Mutex<Timestamp>,
+    last_warned: Mutex<Timestamp>,
 }
 
 impl Upkeep<'_> {
@@ -143,6 +148,23 @@ impl Upkeep<'_> {
         sweep(store, now).await?;
         for schedule in &self.worker.schedules {
             schedule.fire(store, now).await?;
+        }
+        self.look_for_silence(now).await
+    }
+}
+
+impl Upkeep<'_> {
+    /// A worker that is alive takes what is left to it within a second.
+    async fn look_for_silence(&self, now: Timestamp) -> Result<()> {
+        let mut last_warned = self.last_warned.lock().await;
+        if after(*last_warned, SILENT) > now {
+            return Ok(());
+        }
+        *last_warned = now;
+        if let Some(since) =
+            self.worker.store.oldest_job().await?.filter(|since| after(*since, SILENT) <= now)
+        {
+            tracing::warn!(%since, "work waits and nobody takes it: is a `fibreflow worker` up?");
         }
         Ok(())
     }

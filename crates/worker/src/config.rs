@@ -219,6 +219,25 @@ mod tests {
     }
 
     #[test]
+    fn the_unit_gives_the_example_what_it_names_and_the_time_it_takes_to_stop() {
+        let config = Config::parse(include_str!("../../../infra/worker/worker.toml")).unwrap();
+        let unit = include_str!("../../../infra/worker/fibreflow-worker.service");
+        let secrets = config.commands.values().flat_map(|command| command.secrets.values());
+        for source in secrets.chain(config.services.values().flat_map(|service| service.headers.values())) {
+            let Source::File(path) = source else { panic!("{source:?}") };
+            let name = path.strip_prefix("/run/credentials/fibreflow-worker.service").unwrap().display();
+            assert!(unit.contains(&format!("\nLoadCredential={name}:")), "{name}");
+        }
+        assert!(unit.contains("\nStateDirectory=fibreflow-worker\n"));
+        assert_eq!(config.state, Path::new("/var/lib/fibreflow-worker"));
+        for command in config.commands.values() {
+            let folder = command.folder.as_ref().unwrap().display();
+            assert!(unit.contains(&format!("ReadWritePaths={folder}\n")), "{folder}");
+            assert!(config.grace + command.grace < seconds(90) && unit.contains("\nTimeoutStopSec=90s\n"));
+        }
+    }
+
+    #[test]
     fn what_is_not_said_has_a_sensible_value() {
         let config =
             Config::parse(&format!("{START}[commands.x]\nprogram = [\"/bin/x\"]\nlimit = \"45m\"")).unwrap();
