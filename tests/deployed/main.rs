@@ -1,5 +1,6 @@
 //! The real template on a local AWS: MiniStack runs the compiled functions, over their real clients, against stand-ins for
-//! FibreFlow's services and a real PostgreSQL. Every event is delivered twice.
+//! FibreFlow's services and a real PostgreSQL. Every event is delivered twice. The model is reached by the worker, a process of its
+//! own, and by nobody else.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod stack;

@@ -29,8 +29,39 @@ pub(crate) struct Stack {
     pub(crate) resources: HashMap<String, String>,
     environment: HashMap<String, String>,
     _services: Listening,
+    _worker: Worker,
     aws: LocalAws,
     home: tempfile::TempDir,
+}
+
+/// The worker, which alone knows where the model is.
+struct Worker(Child);
+
+impl Worker {
+    fn start(home: &Path, vlm: &str, deployed: &Value, credentials: [(&'static str, String); 5]) -> Self {
+        let (resources, config) = (&deployed["resources"], home.join("worker.toml"));
+        let text = format!(
+            "name = \"deployed\"\nstate = \"{}\"\n\
+             [queue]\njobs = {}\nbucket = {}\nreplies = {{ evaluate-foto = {} }}\n\
+             [services.vlm]\nbase = \"{vlm}\"\npaths = [\"/health\", \"/v1\"]\n",
+            home.join("worker").display(),
+            resources["JobsQueue"],
+            deployed["environment"]["DURABLE_BUCKET"],
+            resources["EvaluateFotoQueue"],
+        );
+        std::fs::write(&config, text).unwrap();
+        let log = std::fs::File::create(home.join("worker.log")).unwrap();
+        let mut worker = Command::new(binaries().join("fibreflow"));
+        worker.arg("worker").arg("--config").arg(config).envs(credentials);
+        Self(worker.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap())
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 struct LocalAws {
@@ -113,7 +144,7 @@ impl Stack {
                 // Else it would send two messages a minute, and none at night.
                 "WhatsAppAccountLimits": "off",
                 "WhatsAppQuietHours": "off",
-                "VlmUrl": setting("VLM_URL"),
+                "VlmUrl": "worker://vlm",
                 "PhotoEndpoint": setting("PHOTO_ENDPOINT"),
                 "PhotoBuckets": setting("PHOTO_BUCKETS"),
                 "RegistryBucket": REGISTRIES,
@@ -136,9 +167,10 @@ impl Stack {
             .unwrap();
         assert!(deployed.status.success(), "{}", String::from_utf8_lossy(&deployed.stderr));
         let deployed: Value = serde_json::from_slice(&deployed.stdout).unwrap();
+        let worker = Worker::start(home.path(), &setting("VLM_URL"), &deployed, credentials(aws.address));
         let map = |name: &str| serde_json::from_value(deployed[name].clone()).unwrap();
         let (environment, resources) = (map("environment"), map("resources"));
-        Self { sandbox, neon, resources, environment, _services: services, aws, home }
+        Self { sandbox, neon, resources, environment, _services: services, _worker: worker, aws, home }
     }
 
     /// What the `fibreflow` command answers about the stack.

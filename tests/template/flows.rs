@@ -49,6 +49,11 @@ impl Flow<'_> {
         json!({"Fn::GetAtt": [format!("{}{part}", self.logical), "Arn"]})
     }
 
+    /// Whether it has services that the worker may reach: all but Neon, Convex and Slack are in the private network.
+    pub(crate) fn uses_the_worker(&self) -> bool {
+        self.name() != "sync-databases"
+    }
+
     pub(crate) fn function(&self) -> &Value {
         self.resource("Function")
     }

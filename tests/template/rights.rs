@@ -73,12 +73,52 @@ fn a_workflow_reaches_its_own_queue_and_no_other() {
         let queues: Vec<_> = statements(flow.resource("Role"))
             .into_iter()
             .filter(|statement| statement["Action"].to_string().contains("sqs:"))
-            .map(|statement| &statement["Resource"])
+            .map(|statement| (&statement["Action"], &statement["Resource"]))
             .collect();
-        assert_eq!(queues, [&flow.arn("Queue")], "{}", flow.name());
+        let (own, jobs) = (flow.arn("Queue"), json!({"Fn::GetAtt": ["JobsQueue", "Arn"]}));
+        assert_eq!(queues[0].1, &own, "{}", flow.name());
+        // What it leaves to the worker, it may send there and not take.
+        let expected: &[_] = if flow.uses_the_worker() { &[(&json!("sqs:SendMessage"), &jobs)] } else { &[] };
+        assert_eq!(&queues[1..], expected, "{}", flow.name());
     }
     let shared = statements(template.properties("DurablePolicy"));
     assert!(shared.iter().all(|statement| !statement["Action"].to_string().contains("sqs:")));
+}
+
+/// No right but its queue, its corner of the bucket and its replies.
+#[test]
+fn the_worker_takes_its_jobs_answers_and_does_nothing_else() {
+    let template = Template::read("template.yaml").unwrap();
+    let arn = |resource: &str| json!({"Fn::GetAtt": [resource, "Arn"]});
+    let replies: Vec<_> =
+        flows(&template).iter().filter(|flow| flow.uses_the_worker()).map(|flow| flow.arn("Queue")).collect();
+    let rights: Vec<_> = statements(template.properties("WorkerPolicy"))
+        .into_iter()
+        .map(|statement| (statement["Action"].clone(), statement["Resource"].clone()))
+        .collect();
+    let jobs = json!(["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage"]);
+    let corner = json!({"Fn::Sub": "${Bucket.Arn}/durable/worker/*"});
+    assert_eq!(
+        rights,
+        [
+            (jobs, arn("JobsQueue")),
+            (json!("sqs:SendMessage"), json!(replies)),
+            (json!(["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]), corner),
+        ]
+    );
+    // What the worker's client asks for, and no more.
+    let source = std::fs::read_to_string(system_tests::file("crates/worker/src/sqs.rs")).unwrap();
+    let calls = [
+        "delete_object",
+        "change_message_visibility",
+        "delete_message",
+        "receive_message",
+        "send_message",
+        "get_object",
+        "put_object",
+    ];
+    assert!(calls.iter().all(|call| source.contains(&format!(".{call}()"))));
+    assert!(!source.contains("list_objects"));
 }
 
 #[test]

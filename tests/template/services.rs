@@ -33,7 +33,8 @@ const SECRET: [&str; 5] =
     ["CONVEX_DEPLOY_KEY", "HARNESS_TOKEN", "NEON_DATABASE_URL", "SLACK_WEBHOOK_URL", "WHATSAPP_SECRET"];
 
 /// What has a form of its own begins with one of these.
-const FORMS: [&str; 9] = [
+const FORMS: [&str; 10] = [
+    "DEPLOY_",
     "FOTO_",
     "SYNC_",
     "VLM_OUTAGE_",
@@ -83,6 +84,7 @@ fn a_function_is_given_what_its_services_read_and_nothing_else() {
             other => panic!("{other}: say here which services it has"),
         };
         expected.extend(DURABLE.map(str::to_owned));
+        expected.extend(flow.uses_the_worker().then(|| "DURABLE_JOBS".to_owned()));
         expected.insert("SECRETS_REVISION".to_owned());
         assert_eq!(given, expected, "{}", flow.name());
     }

@@ -40,6 +40,12 @@ fn the_tables_keys_and_indexes_are_those_that_are_asked_for() {
     // Removed with their run; the bucket's rule is for what was missed, and must leave all else alone.
     let prefix = template.properties("Bucket")["LifecycleConfiguration"]["Rules"][0]["Prefix"].clone();
     assert!(source("blobs.rs").contains(&format!("\"{}\"", prefix.as_str().unwrap())));
+    let in_transit = &template.properties("Bucket")["LifecycleConfiguration"]["Rules"][1];
+    assert_eq!(in_transit["Prefix"], "durable/worker/");
+    let kept = in_transit["ExpirationInDays"].as_u64().unwrap() * 24 * 3600;
+    for queue in ["JobsQueue", "JobsDeadLetters", "BuildAgentDeadLetters"] {
+        assert!(kept > template.properties(queue)["MessageRetentionPeriod"].as_u64().unwrap(), "{queue}");
+    }
 }
 
 /// An alarm on a metric that nobody writes never sounds.

@@ -7,7 +7,7 @@ pub(crate) mod steer;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use durable::Status;
+use durable::{Status, callback::Token};
 use fibreflow::sandbox::Fault;
 
 pub(crate) use filter::{Matching, When};
@@ -60,6 +60,8 @@ pub(crate) enum Command {
     Tail(Tail),
     Health(Health),
     Cancel(Cancel),
+    Answer(Answer),
+    Worker(Worker),
     Rerun(Rerun),
     Resend(Resend),
     Pause(Pause),
@@ -137,6 +139,45 @@ pub(crate) struct Send {
     pub(crate) json: bool,
 }
 
+/// Answer a step that waits for somebody outside, such as the approval of a deployment.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fibreflow answer 6a27….1.1.approve-deployment --data '{\"approved\": true, \"by\": \"Jan\"}'
+  fibreflow answer 6a27….1.1.measure --fail 'the line is dead'")]
+pub(crate) struct Answer {
+    /// The token that the work was handed over with; `fibreflow show` has it.
+    #[arg(value_parser = token)]
+    pub(crate) token: Token,
+
+    /// The result: JSON, @FILE, or - for standard input.
+    #[arg(long, value_name = "JSON", required_unless_present = "fail", conflicts_with = "fail")]
+    pub(crate) data: Option<String>,
+
+    /// It failed, and why. Whether it is tried again is for the workflow to say.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) fail: Option<String>,
+}
+
+/// Do what workflows leave to a worker: run commands and make requests, inside a private network.
+///
+/// It listens on no port. What it may do, and where its jobs come from, is in its configuration; docs/worker.md describes it.
+/// SIGTERM stops it: it takes no more jobs, and what takes longer than the configured grace goes back.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fibreflow worker --config /etc/fibreflow/worker.toml
+  fibreflow worker --config worker.toml --check     only see whether the configuration is sound")]
+pub(crate) struct Worker {
+    /// The configuration.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+
+    /// See whether the configuration is sound, and its secrets can be read; do nothing else.
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
 /// List the services of a running `dev --sandbox` and what can be wrong with them, or make something wrong.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -173,6 +214,10 @@ pub(crate) enum Condition {
 /// The status of this name.
 pub(crate) fn status(name: &str) -> Option<Status> {
     STATUSES.into_iter().find(|status| status.as_str() == name)
+}
+
+fn token(text: &str) -> Result<Token, String> {
+    text.parse().map_err(|error: durable::Error| error.message().to_owned())
 }
 
 fn fault(text: &str) -> Result<Condition, String> {

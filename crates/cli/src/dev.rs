@@ -27,7 +27,7 @@ use crate::{
 
 pub(crate) async fn dev(home: &Home, order: &args::Dev) -> Result<()> {
     let progress = Progress::new();
-    logs::start(progress.display());
+    logs::start(progress.display(), "warn");
     // From here on a signal stops what has started, rather than leave it behind.
     let mut signals = Signals::watch()?;
     // Asked for first: a port that is taken is no reason to start anything.
@@ -197,17 +197,17 @@ fn told(stopped: &watch::Receiver<bool>) -> impl Future<Output = ()> + Send + 's
 }
 
 /// SIGINT and SIGTERM.
-struct Signals {
+pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
-    fn watch() -> Result<Self> {
+    pub(crate) fn watch() -> Result<Self> {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
-    async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}

@@ -7,9 +7,9 @@ use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
 use crate::{environment, terminal::complain};
 
-/// Logs what `RUST_LOG` asks for; warnings when it does not say.
-pub(crate) fn start(display: Option<MultiProgress>) {
-    let wanted = environment::setting("RUST_LOG").unwrap_or_else(|| "warn".to_owned());
+/// Logs what `RUST_LOG` asks for; this level and worse when it does not say.
+pub(crate) fn start(display: Option<MultiProgress>, usual: &str) {
+    let wanted = environment::setting("RUST_LOG").unwrap_or_else(|| usual.to_owned());
     let filter = EnvFilter::try_new(&wanted).unwrap_or_else(|error| {
         complain(format_args!("RUST_LOG={wanted} is not understood ({error}): warnings are logged"));
         EnvFilter::new("warn")

@@ -1,5 +1,6 @@
 //! The `fibreflow` command: runs the workflows on one machine, sends events, sees and steers runs.
 
+mod answer;
 mod args;
 mod catalogue;
 mod changes;
@@ -24,6 +25,7 @@ mod terminal;
 mod text;
 mod timeline;
 mod watch;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -51,6 +53,8 @@ async fn run(line: CommandLine) -> Result<()> {
         Command::Send(order) => send::send(&place, order).await,
         Command::Runs(order) => runs::list(&place, order).await,
         Command::Show(order) => runs::show(&place, order).await,
+        Command::Answer(order) => answer::answer(&place, order).await,
+        Command::Worker(order) => worker::worker(&order).await,
         Command::Events(order) => look::events(&place, order).await,
         Command::Workflows(order) => look::workflows(&place, order).await,
         Command::Keys(order) => look::keys(&place, order).await,

@@ -12,7 +12,8 @@ use axum::{
     routing::{get, post},
 };
 use durable::{
-    ActionError, Clock, Definition, Desk, LARGEST_PAGE, PageRequest, RunFilter, RunId, RunSummary,
+    ActionError, Clock, Definition, Desk, Error, LARGEST_PAGE, PageRequest, RunFilter, RunId, RunSummary,
+    callback::{Settled, Token},
 };
 use durable_local::{Accepted, Store, SystemClock};
 use orchestrator::{Answer, Decision, Registries, Task, route};
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    args,
+    answer, args,
     catalogue::LeftOut,
     failure::Failure,
     guard,
@@ -54,6 +55,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/runs", get(list_runs))
         .route("/runs/{id}", get(show_run))
         .route("/runs/{id}/cancel", post(cancel_run))
+        .route("/callbacks/{token}", post(post_answer))
         .fallback(async || {
             refuse(StatusCode::NOT_FOUND, "no such address: GET / lists those there are", None)
         })
@@ -73,6 +75,7 @@ POST /tasks               a task for the orchestrator
 GET  /runs                ?workflow=&status=&limit=
 GET  /runs/{id}
 POST /runs/{id}/cancel
+POST /callbacks/{token}   {\"done\": …}, {\"failed\": …} or \"alive\"
 GET  /health
 ";
 
@@ -109,7 +112,7 @@ impl From<Failure> for Refusal {
 }
 
 /// The store did not do what it was asked.
-fn broken(error: durable::Error) -> Refusal {
+fn broken(error: Error) -> Refusal {
     refuse(StatusCode::INTERNAL_SERVER_ERROR, error.message(), None)
 }
 
@@ -148,7 +151,7 @@ async fn post_event(State(api): State<Arc<Api>>, Body(body): Body) -> Result<Res
 }
 
 async fn post_task(State(api): State<Arc<Api>>, Body(task): Body) -> Result<Response, Refusal> {
-    let wrong = |error: durable::Error| Refusal::from(Problem::wrong(error.message(), "task"));
+    let wrong = |error: Error| Refusal::from(Problem::wrong(error.message(), "task"));
     // What is wrong with the event it becomes is said here, where its sender hears it.
     let read = Task::from_json(&task).map_err(wrong)?;
     let now = SystemClock.now();
@@ -205,6 +208,21 @@ async fn cancel_run(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Resu
         Err(ActionError::NotFound { .. }) => Err(unknown(&id)),
         Err(ActionError::Failed(error)) => Err(broken(error)),
         Err(error) => Err(refuse(StatusCode::CONFLICT, error.to_string(), None)),
+    }
+}
+
+async fn post_answer(
+    State(api): State<Arc<Api>>,
+    Path(token): Path<String>,
+    Body(body): Body,
+) -> Result<Response, Refusal> {
+    let wrong = |error: String, field: &str| Refusal::from(Problem::wrong(error, field));
+    let token: Token = token.parse().map_err(|error: Error| wrong(error.message().to_owned(), "token"))?;
+    let said = answer::Said::from_json(body).map_err(|error| wrong(error, "answer"))?;
+    match answer::give(&api.store.ports(None), &token, said).await.map_err(broken)? {
+        Settled::Done(_) => Ok((StatusCode::ACCEPTED, Json(json!({}))).into_response()),
+        Settled::Late => Err(refuse(StatusCode::CONFLICT, answer::LATE, None)),
+        Settled::Missing => Err(unknown(token.run.as_str())),
     }
 }
 

@@ -112,7 +112,8 @@ pub(crate) fn from_environment(time_scale: u32) -> Result<Configured> {
 
 /// Whether an address is this machine's.
 fn is_here(url: &str) -> bool {
-    Url::parse(url).is_ok_and(|url| url.host_str().is_some_and(guard::is_local))
+    // The worker takes its jobs from this folder.
+    Url::parse(url).is_ok_and(|url| url.scheme() == "worker" || url.host_str().is_some_and(guard::is_local))
 }
 
 #[cfg(test)]
@@ -121,6 +122,7 @@ mod tests {
 
     #[test]
     fn real_services_are_told_from_local_ones() {
+        assert!(is_here("worker://vlm"));
         assert!(is_here("http://127.0.0.1:9000") && is_here("postgresql://me@localhost/neon"));
         assert!(!is_here("https://bridge.example") && !is_here("postgresql://me@ep-1.neon.tech/neondb"));
     }

@@ -45,6 +45,7 @@ impl Aws {
             wakeups: self.clone(),
             bus: self.clone(),
             waits: self.clone(),
+            jobs: self.clone(),
             blobs: self.clone(),
             pauses: self.clone(),
             clock: self.clock.clone(),

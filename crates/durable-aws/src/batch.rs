@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
-use durable::{Clock, Delivery, Disposition, Error, Result, Settings, after, give_up, seconds};
+use durable::{Clock, Disposition, Error, Result, Settings, after, give_up, seconds};
 use futures::future::join_all;
 use jiff::Timestamp;
 
-use crate::{Aws, Function, SystemClock, message, wakeups::DEFERRALS};
+use crate::{
+    Aws, Function, SystemClock,
+    message::{self, Message},
+    wakeups::DEFERRALS,
+};
 
 impl Function {
     /// Which records failed. The others are deleted from the queue.
@@ -31,12 +35,18 @@ impl Function {
     async fn record(&self, aws: &Arc<Aws>, record: &SqsMessage, deadline: Timestamp) -> Result<()> {
         let workflow = &self.runnable.definition().name;
         let body = record.body.clone().unwrap_or_default();
-        let delivery = message::of_text(&body, workflow).inspect_err(|error| {
+        let asked = message::of_text(&body, workflow).inspect_err(|error| {
             let (message, receives) = (record.message_id.as_deref(), receives(record));
             tracing::error!(message, receives, workflow, %error, "a message that cannot be read");
         })?;
-        let run = self.run_of(&delivery);
-        let put_off = match self.carry_out(aws, delivery.clone(), deadline).await {
+        let run = asked.run(workflow);
+        let delivery = asked.clone().settled(&aws.ports(None)).await;
+        let carried = match delivery {
+            Ok(None) => return Ok(()),
+            Ok(Some(delivery)) => self.carry_out(aws, delivery, deadline).await,
+            Err(error) => Err(error),
+        };
+        let put_off = match carried {
             Ok(Disposition::Done) => return Ok(()),
             Ok(Disposition::Later(at)) => Ok(at),
             // Whoever names a time asks for patience, and nothing has failed: see `throttle`.
@@ -53,7 +63,7 @@ impl Function {
                 let receives = receives(record);
                 tracing::warn!(%run, workflow, receives, %error, "will try again");
                 if receives >= aws.settings.receives {
-                    self.give_up(aws, delivery, &error).await;
+                    self.give_up(aws, asked, &error).await;
                 } else {
                     self.come_again(aws, record, receives).await;
                 }
@@ -75,8 +85,10 @@ impl Function {
     }
 
     /// The message goes to the dead letters; its run fails with the reason.
-    async fn give_up(&self, aws: &Arc<Aws>, delivery: Delivery, error: &Error) {
-        let run = self.run_of(&delivery);
+    async fn give_up(&self, aws: &Arc<Aws>, asked: Message, error: &Error) {
+        let run = asked.run(&self.runnable.definition().name);
+        // An answer that cannot be kept fails nothing but itself: its step has a time limit.
+        let Message::Deliver(delivery) = asked else { return };
         let reason = format!("given up after {} deliveries: {error}", aws.settings.receives);
         let settings = Settings { lease: seconds(30), ..Settings::default() };
         match give_up(&self.runnable, &aws.ports(None), &settings, delivery, &reason).await {

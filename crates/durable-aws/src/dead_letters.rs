@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName,
 };
-use durable::{Cursor, DeadLetter, DeadLetters, Delivery, Error, Page, PageRequest, Redriven, Result, RunId};
+use durable::{Cursor, DeadLetter, DeadLetters, Error, Page, PageRequest, Redriven, Result};
 use futures::future::try_join_all;
 use jiff::Timestamp;
 
@@ -167,8 +167,7 @@ fn letter(workflow: &str, message: &Message) -> DeadLetter {
     let attribute = |name| message.attributes.as_ref().and_then(|all| all.get(&name)).map(String::as_str);
     let body = message.body.as_deref().unwrap_or_default();
     let (run, reason) = match message::of_text(body, workflow) {
-        Ok(Delivery::Start(event)) => (Some(RunId::of(workflow, &event.id)), FAILED.to_owned()),
-        Ok(Delivery::Resume { run, .. }) => (Some(run), FAILED.to_owned()),
+        Ok(asked) => (Some(asked.run(workflow)), FAILED.to_owned()),
         Err(error) => (None, error.message().to_owned()),
     };
     DeadLetter {

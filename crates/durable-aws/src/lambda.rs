@@ -123,11 +123,14 @@ impl Function {
         deadline: Timestamp,
     ) -> Result<Value> {
         let workflow = &self.runnable.definition().name;
-        let delivery = message::of_invocation(payload, workflow, request, SystemClock.now())?;
-        let (run, body) = (self.run_of(&delivery), message::body_of(&delivery)?);
-        match self.carry_out(aws, delivery, deadline).await? {
-            Disposition::Done => {}
-            Disposition::Later(at) => aws.defer(workflow, body, at, 0).await?,
+        let asked = message::of_invocation(payload, workflow, request, SystemClock.now())?;
+        let run = asked.run(workflow);
+        if let Some(delivery) = asked.settled(&aws.ports(None)).await? {
+            let body = message::body_of(&delivery)?;
+            match self.carry_out(aws, delivery, deadline).await? {
+                Disposition::Done => {}
+                Disposition::Later(at) => aws.defer(workflow, body, at, 0).await?,
+            }
         }
         let run = aws.run(&run).await?.ok_or_else(|| Error::fatal(format!("there is no run {run}")))?;
         answer(&run, aws.as_ref()).await

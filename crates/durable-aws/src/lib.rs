@@ -2,7 +2,7 @@
 //! large. Nothing keeps running in between.
 //!
 //! - [`Aws`]: the engine's ports. `journal`, `commit`, `answers`, `listing`: runs and steps; `slots`, `head`, `ledger`: flow
-//!   control; `wakeups`, `bus`, `blobs`.
+//!   control; `wakeups`, `bus`, `jobs`, `blobs`.
 //! - [`serve`]: the Lambda entry.
 //! - [`sweep`]: what the caretaker does every minute.
 //! - [`record`]: what the recorder does with a batch of events, so that people can look at them later.
@@ -52,6 +52,7 @@ mod history;
 #[cfg(feature = "console")]
 mod index;
 mod items;
+mod jobs;
 mod journal;
 #[cfg(feature = "console")]
 mod keys;
@@ -85,6 +86,7 @@ pub use clients::{Clients, loader};
 pub use clock::{SystemClock, SystemRandom};
 pub use document::{Document, Edition};
 pub use lambda::{Function, serve};
+pub use message::answer_message;
 pub use metrics::Metrics;
 pub use note::Note;
 pub use recorder::record;

@@ -9,7 +9,10 @@ use durable_local::{Store, Worker};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::{SystemClock, lambda, message};
+use crate::{
+    SystemClock, lambda,
+    message::{self, Message},
+};
 
 /// How often a run is looked at that others may be at work on.
 const LOOK: std::time::Duration = std::time::Duration::from_millis(20);
@@ -52,8 +55,8 @@ impl Local {
             return self.batch(runnable, payload, deadline).await;
         }
         let workflow = &runnable.definition().name;
-        let delivery = message::of_invocation(payload, workflow, request, SystemClock.now())?;
-        let run = self.accept(runnable, delivery).await?;
+        let asked = message::of_invocation(payload, workflow, request, SystemClock.now())?;
+        let run = self.accept(runnable, asked).await?;
         self.work(runnable, std::slice::from_ref(&run), deadline).await?;
         let run =
             self.store.run(&run).await?.ok_or_else(|| Error::fatal(format!("there is no run {run}")))?;
@@ -67,7 +70,7 @@ impl Local {
         for record in batch.records {
             let body = record.body.unwrap_or_default();
             let accepted = match message::of_text(&body, &runnable.definition().name) {
-                Ok(delivery) => self.accept(runnable, delivery).await,
+                Ok(asked) => self.accept(runnable, asked).await,
                 Err(error) => Err(error),
             };
             match accepted {
@@ -82,12 +85,13 @@ impl Local {
         Ok(serde_json::to_value(response)?)
     }
 
-    async fn accept(&self, runnable: &Runnable, delivery: Delivery) -> Result<RunId> {
-        match delivery {
-            Delivery::Resume { run, .. } => Ok(run),
-            Delivery::Start(event) => {
+    async fn accept(&self, runnable: &Runnable, asked: Message) -> Result<RunId> {
+        let run = asked.run(&runnable.definition().name);
+        match asked.settled(&self.store.ports(None)).await? {
+            None => Ok(run),
+            Some(Delivery::Resume { run, .. }) => Ok(run),
+            Some(Delivery::Start(event)) => {
                 let workflow = &runnable.definition().name;
-                let run = RunId::of(workflow, &event.id);
                 let accepted = self.store.accept(event.clone()).await?;
                 if accepted.runs.contains(&run) {
                     return Ok(run);

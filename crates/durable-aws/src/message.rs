@@ -1,6 +1,9 @@
 //! What comes to a workflow's queue, or with a direct invocation, and what it means.
 
-use durable::{Delivery, Envelope, Error, Result, RunId};
+use durable::{
+    Delivery, Envelope, Error, Payload, Ports, Result, RunId,
+    callback::{self, Answer, Settled, Token},
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -9,10 +12,10 @@ use serde_json::{Map, Value};
 pub(crate) const SOURCE: &str = "durable";
 
 /// What is told to whoever sent something else.
-const EXPECTED: &str = r#"expected an EventBridge event, {"durable":"schedule","workflow":…,"time":…} or {"durable":"wake","run":…}"#;
+const EXPECTED: &str = r#"expected an EventBridge event, {"durable":"schedule","workflow":…,"time":…}, {"durable":"wake","run":…} or {"durable":"answer","token":…,"answer":…}"#;
 
 /// A message of ours.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "durable", rename_all = "snake_case")]
 pub(crate) enum Own {
     /// A time of a workflow's schedule has come.
@@ -30,6 +33,65 @@ pub(crate) enum Own {
         #[serde(default = "ever")]
         due: Timestamp,
     },
+    /// Whoever has work of a run says something.
+    Answer {
+        /// With what the work was handed over.
+        token: Token,
+        /// What.
+        answer: Answer,
+    },
+}
+
+/// What a message asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Message {
+    /// A run is to be started, or looked at.
+    Deliver(Delivery),
+    /// An answer is to be recorded, and its run to be looked at.
+    Answer(Token, Answer),
+}
+
+impl Message {
+    /// What is left to deliver once an answer is on record. The message itself wakes the run: should this process die, it
+    /// comes again.
+    pub(crate) async fn settled(self, ports: &Ports) -> Result<Option<Delivery>> {
+        let (token, answer) = match self {
+            Self::Deliver(delivery) => return Ok(Some(delivery)),
+            Self::Answer(token, answer) => (token, answer),
+        };
+        let answer = match answer {
+            // What is large came by way of the worker's own corner of the bucket. Among the run's values it is kept, and
+            // deleted, with the run.
+            Answer::Done(output @ Payload::Blob { .. }) => {
+                callback::done(ports, &token, output.json(&*ports.blobs).await?).await?
+            }
+            answer => answer,
+        };
+        match ports.journal.settle(&token, &answer, ports.clock.now()).await? {
+            Settled::Done(None) => Ok(None),
+            Settled::Done(Some(_)) | Settled::Late => {
+                Ok(Some(Delivery::Resume { run: token.run, due: ports.clock.now() }))
+            }
+            Settled::Missing => {
+                tracing::warn!(%token, "an answer to a run that does not exist");
+                Ok(None)
+            }
+        }
+    }
+
+    /// The run it is about.
+    pub(crate) fn run(&self, workflow: &str) -> RunId {
+        match self {
+            Self::Deliver(Delivery::Start(event)) => RunId::of(workflow, &event.id),
+            Self::Deliver(Delivery::Resume { run, .. }) => run.clone(),
+            Self::Answer(token, _) => token.run.clone(),
+        }
+    }
+}
+
+/// The message that brings an answer to its workflow's queue: `{"durable":"answer","token":…,"answer":…}`.
+pub fn answer_message(token: &Token, answer: &Answer) -> Result<String> {
+    Ok(serde_json::to_string(&Own::Answer { token: token.clone(), answer: answer.clone() })?)
 }
 
 fn ever() -> Timestamp {
@@ -74,14 +136,14 @@ pub(crate) fn body_of(delivery: &Delivery) -> Result<String> {
 }
 
 /// Reads the body of a queue's message.
-pub(crate) fn of_text(body: &str, workflow: &str) -> Result<Delivery> {
+pub(crate) fn of_text(body: &str, workflow: &str) -> Result<Message> {
     let body = serde_json::from_str(body)
         .map_err(|error| Error::fatal(format!("the message is not JSON ({error}); {EXPECTED}")))?;
     of_value(body, workflow)
 }
 
 /// Reads a message.
-pub(crate) fn of_value(body: Value, workflow: &str) -> Result<Delivery> {
+pub(crate) fn of_value(body: Value, workflow: &str) -> Result<Message> {
     if body.get("durable").is_some() {
         return own(body, workflow);
     }
@@ -100,12 +162,12 @@ pub(crate) fn of_value(body: Value, workflow: &str) -> Result<Delivery> {
     } else {
         Envelope::untyped(event.id, event.detail_type, event.detail, event.time)?
     };
-    Ok(Delivery::Start(envelope))
+    Ok(Message::Deliver(Delivery::Start(envelope)))
 }
 
 /// Reads what a function was invoked with directly: a message, or a bare event `{"name", "data", "id"?}`. Without an id, it
 /// has that of the request, so that Lambda's own retries start one run.
-pub(crate) fn of_invocation(body: Value, workflow: &str, request: &str, now: Timestamp) -> Result<Delivery> {
+pub(crate) fn of_invocation(body: Value, workflow: &str, request: &str, now: Timestamp) -> Result<Message> {
     let bare =
         body.get("name").is_some() && body.get("detail-type").is_none() && body.get("durable").is_none();
     if !bare {
@@ -115,13 +177,14 @@ pub(crate) fn of_invocation(body: Value, workflow: &str, request: &str, now: Tim
     let event: BareEvent =
         serde_json::from_value(body).map_err(|error| Error::fatal(format!("event: {error}")))?;
     let id = event.id.unwrap_or_else(|| request.to_owned());
-    Ok(Delivery::Start(Envelope::untyped(id, event.name, event.data, now)?))
+    Ok(Message::Deliver(Delivery::Start(Envelope::untyped(id, event.name, event.data, now)?)))
 }
 
-fn own(body: Value, workflow: &str) -> Result<Delivery> {
+fn own(body: Value, workflow: &str) -> Result<Message> {
     let own = serde_json::from_value(body).map_err(|error| Error::fatal(format!("{error}; {EXPECTED}")))?;
     match own {
-        Own::Wake { run, due } => Ok(Delivery::Resume { run, due }),
+        Own::Wake { run, due } => Ok(Message::Deliver(Delivery::Resume { run, due })),
+        Own::Answer { token, answer } => Ok(Message::Answer(token, answer)),
         Own::Schedule { workflow: named, .. } if named != workflow => {
             Err(Error::fatal(format!("workflow: the schedule of {named} sends to the queue of {workflow}")))
         }
@@ -130,7 +193,8 @@ fn own(body: Value, workflow: &str) -> Result<Delivery> {
                 Error::fatal(format!("time: {error}; expected a time such as 2026-01-01T06:00:00Z"))
             })?;
             let (id, name) = (format!("{workflow}@{time}"), format!("schedule/{workflow}"));
-            Ok(Delivery::Start(Envelope::untyped(id, name, Value::Object(Map::new()), sent_at)?))
+            let event = Envelope::untyped(id, name, Value::Object(Map::new()), sent_at)?;
+            Ok(Message::Deliver(Delivery::Start(event)))
         }
     }
 }
@@ -150,14 +214,15 @@ fn shape(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use durable::StepId;
     use serde_json::json;
 
     use super::*;
 
     fn start(body: &Value) -> Envelope {
         match of_text(&body.to_string(), "sync").unwrap() {
-            Delivery::Start(event) => event,
-            Delivery::Resume { run, .. } => panic!("resumes {run}"),
+            Message::Deliver(Delivery::Start(event)) => event,
+            other => panic!("{other:?}"),
         }
     }
 
@@ -214,13 +279,27 @@ mod tests {
     fn a_wake_up_names_its_run_and_when_it_was_due() {
         let run = RunId::of("sync", "1");
         let read = |body: &str| match of_text(body, "sync").unwrap() {
-            Delivery::Resume { run, due } => (run, due),
-            Delivery::Start(event) => panic!("starts {event:?}"),
+            Message::Deliver(Delivery::Resume { run, due }) => (run, due),
+            other => panic!("{other:?}"),
         };
         let due = Timestamp::UNIX_EPOCH;
         assert_eq!(read(&Own::wake(&run, due).unwrap()), (run.clone(), due));
         let by_hand = format!(r#"{{"durable":"wake","run":"{run}"}}"#);
         assert_eq!(read(&by_hand), (run, Timestamp::MAX), "never left over");
+    }
+
+    #[test]
+    fn an_answer_comes_with_its_token() {
+        let step = StepId { name: "vlm-evaluate/1.1".into(), nth: 1 };
+        let token = Token { run: RunId::of("sync", "1"), step, attempt: 1 };
+        let done = Answer::Done(Payload::Json("[1]".into()));
+        for answer in [done, Answer::Failed(Error::no_effect("busy")), Answer::Alive] {
+            let body = answer_message(&token, &answer).unwrap();
+            assert_eq!(of_text(&body, "sync").unwrap(), Message::Answer(token.clone(), answer));
+        }
+        assert!(
+            refused(r#"{"durable":"answer","token":"x","answer":"alive"}"#).starts_with("token: expected")
+        );
     }
 
     #[test]
@@ -240,9 +319,14 @@ mod tests {
     #[test]
     fn a_bare_event_starts_a_run_directly() {
         let invoked = |body| of_invocation(body, "sync", "request-1", Timestamp::UNIX_EPOCH);
-        let Delivery::Start(event) = invoked(json!({"name": "go", "data": {}})).unwrap() else { panic!() };
+        let Message::Deliver(Delivery::Start(event)) = invoked(json!({"name": "go", "data": {}})).unwrap()
+        else {
+            panic!()
+        };
         assert_eq!((event.id.as_str(), event.name.as_str()), ("request-1", "go"));
-        let Delivery::Start(event) = invoked(json!({"name": "go", "data": {}, "id": "mine"})).unwrap() else {
+        let Message::Deliver(Delivery::Start(event)) =
+            invoked(json!({"name": "go", "data": {}, "id": "mine"})).unwrap()
+        else {
             panic!()
         };
         assert_eq!(event.id, "mine");

@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::{
     Aws,
     items::{Change, Item, Key, ms, n, parsed, required, s, text, time},
-    message,
+    message::{self, Message},
     runs::{EVENT_INLINE, shard},
 };
 
@@ -50,8 +50,8 @@ pub async fn record(aws: &Arc<Aws>, batch: SqsEvent) -> SqsBatchResponse {
     let outcomes = stream::iter(batch.records).map(|message| async move {
         let id = message.message_id.unwrap_or_default();
         let event = match message::of_text(message.body.as_deref().unwrap_or_default(), "") {
-            Ok(Delivery::Start(event)) => event,
-            Ok(Delivery::Resume { .. }) => return None,
+            Ok(Message::Deliver(Delivery::Start(event))) => event,
+            Ok(_) => return None,
             Err(error) => {
                 tracing::warn!(message = id, %error, "not recorded");
                 return None;

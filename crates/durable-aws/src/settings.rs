@@ -25,6 +25,8 @@ pub struct Settings {
     pub bus: String,
     /// The queue of each workflow: `DURABLE_QUEUES`, as JSON `{"<workflow>":{"url":"…","arn":"…"}}`.
     pub queues: BTreeMap<String, Queue>,
+    /// The queue of the worker in the private network: `DURABLE_JOBS`, if there is one.
+    pub jobs: Option<String>,
     /// The group of one-time schedules: `DURABLE_SCHEDULE_GROUP`.
     pub schedule_group: String,
     /// The role with which a schedule sends to a queue: `DURABLE_SCHEDULE_ROLE_ARN`.
@@ -82,6 +84,7 @@ impl Settings {
                 default
             })
         };
+        let jobs = variable("DURABLE_JOBS");
         let retention = hours(24) * number("DURABLE_RETENTION_DAYS", 30, u32::MAX);
         let receives = number("DURABLE_RECEIVES", 5, u32::MAX);
         let longest_delay = seconds(number("DURABLE_LONGEST_DELAY_SECONDS", SQS_LONGEST, SQS_LONGEST).into());
@@ -93,6 +96,7 @@ impl Settings {
             bucket,
             bus,
             queues,
+            jobs,
             schedule_group,
             schedule_role_arn,
             retention,
@@ -117,7 +121,12 @@ mod tests {
     fn complete(name: &str) -> Option<String> {
         Some(match name {
             "DURABLE_QUEUES" => r#"{"sync":{"url":"http://q/sync","arn":"arn:sync"}}"#.to_owned(),
-            "DURABLE_RETENTION_DAYS" | "DURABLE_RECEIVES" | "DURABLE_LONGEST_DELAY_SECONDS" => return None,
+            "DURABLE_RETENTION_DAYS"
+            | "DURABLE_RECEIVES"
+            | "DURABLE_LONGEST_DELAY_SECONDS"
+            | "DURABLE_JOBS" => {
+                return None;
+            }
             other => format!("the {other}"),
         })
     }

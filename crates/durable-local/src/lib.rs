@@ -12,6 +12,7 @@ mod clock;
 mod dead_letters;
 mod flow;
 mod history;
+mod jobs;
 mod journal;
 mod keys;
 mod liveness;
@@ -29,5 +30,6 @@ mod writer;
 
 pub use bus::Accepted;
 pub use clock::{SystemClock, SystemRandom};
+pub use jobs::{ReceivedJob, StandingClaim};
 pub use store::Store;
 pub use worker::Worker;

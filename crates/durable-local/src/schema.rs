@@ -86,6 +86,17 @@ create table waits (
 create index waits_by_event on waits (event, shape);
 create index waits_by_key on waits (key);
 
+-- What is left to workers, and who has begun what.
+create table jobs (
+    id integer primary key, job text not null, visible_at integer not null, receives integer not null default 0
+) strict;
+create index jobs_by_time on jobs (visible_at);
+
+create table claims (
+    name text primary key, claim text not null, version integer not null, at integer not null
+) strict, without rowid;
+create index claims_by_time on claims (at);
+
 create table audit (
     at integer not null, id text not null, target text not null, entry text not null, primary key (at, id)
 ) strict, without rowid;

@@ -86,6 +86,7 @@ impl Store {
             gate: store.clone(),
             wakeups: store.clone(),
             bus: store.clone(),
+            jobs: store.clone(),
             waits: store.clone(),
             blobs: store.clone(),
             pauses: store,

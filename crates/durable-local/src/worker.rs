@@ -3,7 +3,8 @@
 use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
 use durable::{
-    Clock, Disposition, Error, Gate, Ports, Result, RunId, Runnable, Settings, after, drive, give_up, seconds,
+    Clock, Disposition, Error, Gate, Ports, Result, RunId, Runnable, Settings, after, drive, give_up,
+    minutes, seconds,
 };
 use jiff::Timestamp;
 use tokio::{
@@ -19,6 +20,9 @@ use crate::{
     schedule::Schedule,
     store::{Store, ms},
 };
+
+/// What was left to a worker, and waits for so long, is worth a word.
+const SILENT: Duration = minutes(1);
 
 /// Messages that other processes write are noticed after this long.
 const POLL: Duration = Duration::from_millis(50);
@@ -80,8 +84,13 @@ impl Worker {
         let workflows = serde_json::to_string(&self.runnables.keys().collect::<Vec<_>>())?;
         let mut at_work: JoinSet<()> = JoinSet::new();
         let mut held: HashMap<Id, i64> = HashMap::new();
-        let upkeep =
-            Upkeep { worker: &self, last_kept: Mutex::new(SystemClock.now()), last_noted: Mutex::default() };
+        let now = SystemClock.now();
+        let upkeep = Upkeep {
+            worker: &self,
+            last_kept: Mutex::new(now),
+            last_noted: Mutex::default(),
+            last_warned: Mutex::new(now),
+        };
         let mut tick = interval(UPKEEP);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stop = std::pin::pin!(stop);
@@ -127,6 +136,7 @@ struct Upkeep<'a> {
     worker: &'a Worker,
     last_kept: Mutex<Timestamp>,
     last_noted: Mutex<Option<Timestamp>>,
+    last_warned: Mutex<Timestamp>,
 }
 
 impl Upkeep<'_> {
@@ -152,6 +162,23 @@ impl Upkeep<'_> {
         }
         for schedule in &self.worker.schedules {
             schedule.fire(store, now).await?;
+        }
+        self.look_for_silence(now).await
+    }
+}
+
+impl Upkeep<'_> {
+    /// A worker that is alive takes what is left to it within a second.
+    async fn look_for_silence(&self, now: Timestamp) -> Result<()> {
+        let mut last_warned = self.last_warned.lock().await;
+        if after(*last_warned, SILENT) > now {
+            return Ok(());
+        }
+        *last_warned = now;
+        if let Some(since) =
+            self.worker.store.oldest_job().await?.filter(|since| after(*since, SILENT) <= now)
+        {
+            tracing::warn!(%since, "work waits and nobody takes it: is a `fibreflow worker` up?");
         }
         Ok(())
     }

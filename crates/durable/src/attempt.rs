@@ -1,22 +1,32 @@
 //! One attempt of a step, from the decision whether to make it to the record of how it ended.
 
-use std::{future::Future, pin::pin, time::Duration};
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32},
+    },
+    time::Duration,
+};
 
 use futures::future::{Either, select};
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Admission, Checkpoint, Error, FailedAttempt, Happening, Next, Payload, Result, Retry, StepId, StepKind,
-    StepState, WaitingFor, Window, after,
+    Admission, Checkpoint, Error, FailedAttempt, Happening, Next, Result, Retry, StepId, StepKind, StepState,
+    WaitingFor, Window, after,
+    job::GRACE,
     payload::to_json,
+    scope::{Scope, part},
     step::{Decision, decide},
     turn::{Stop, Turn},
 };
 
 /// A step that was reached, and how it is to be attempted.
 pub(crate) struct Attempt<'a> {
-    pub(crate) turn: &'a Turn,
+    pub(crate) turn: &'a Arc<Turn>,
     pub(crate) step: StepId,
     pub(crate) kind: StepKind,
     pub(crate) retry: Option<Retry>,
@@ -34,8 +44,17 @@ pub(crate) struct Pace {
     pub(crate) aside: bool,
 }
 
+/// An attempt that is being made.
+#[derive(Debug, Clone, Copy)]
+struct Making {
+    attempt: u32,
+    began: Timestamp,
+    /// Whether an earlier invocation began it, and left work to a worker.
+    goes_on: bool,
+}
+
 impl<'a> Attempt<'a> {
-    pub(crate) fn new(turn: &'a Turn, step: StepId, kind: StepKind) -> Self {
+    pub(crate) fn new(turn: &'a Arc<Turn>, step: StepId, kind: StepKind) -> Self {
         Self { turn, step, kind, retry: None, timeout: None, at_most_once: false, throttles: Vec::new() }
     }
 
@@ -51,7 +70,7 @@ impl<'a> Attempt<'a> {
         let standing = match decide(record.as_ref(), turn.now()) {
             Decision::Return(_) | Decision::Fail(_) => record,
             Decision::Wait { until, attempts, error } => self.wait(until, attempts, &error).await,
-            Decision::OutcomeUnknown { attempt, began } => {
+            Decision::OutcomeUnknown { attempt, began } if self.left(attempt).is_none() => {
                 let error = Error::outcome_unknown(format!(
                     "step {}: attempt {attempt} began at {began} and its end was never recorded, so its outcome is unknown",
                     self.step
@@ -62,18 +81,22 @@ impl<'a> Attempt<'a> {
                         .await,
                 )
             }
-            Decision::Attempt(attempt) => {
-                self.wait_for_turn(attempt).await;
+            Decision::Attempt(attempt) | Decision::OutcomeUnknown { attempt, .. } => {
+                let left = self.left(attempt);
+                if left.is_none() {
+                    self.wait_for_turn(attempt).await;
+                }
                 let _executing = turn.execute();
-                let began = turn.now();
-                Some(self.make(attempt, first_began.unwrap_or(began), began, body).await)
+                let began = left.unwrap_or_else(|| turn.now());
+                let making = Making { attempt, began, goes_on: left.is_some() };
+                Some(self.make(making, first_began.unwrap_or(began), body).await)
             }
         };
         let Some(Checkpoint { state, attempts, .. }) = standing else {
             return Err(Error::fatal(format!("step {} has a decision without a record", self.step)));
         };
         match state {
-            StepState::Completed { output } => self.load(&output).await,
+            StepState::Completed { output } => turn.load(&output, &self.step).await,
             StepState::Failed { error } => Err(error),
             StepState::Retrying { until, error } => self.wait(until, attempts, &error).await,
             StepState::Started
@@ -90,37 +113,24 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Reads a recorded value back.
-    pub(crate) async fn load<T: DeserializeOwned>(&self, output: &Payload) -> Result<T> {
-        let _executing = self.turn.execute();
-        match output.load(&*self.turn.ports.blobs).await {
-            Err(error) if error.is_retryable() => self.turn.port(Err(error)).await,
-            Err(error) => Err(error.context(format!("the record of step {}", self.step))),
-            Ok(value) => Ok(value),
-        }
-    }
-
     /// Makes the attempt and records how it ended.
-    async fn make<T, F, Fut>(
-        &self,
-        attempt: u32,
-        first_began: Timestamp,
-        began: Timestamp,
-        body: F,
-    ) -> Checkpoint
+    async fn make<T, F, Fut>(&self, making: Making, first_began: Timestamp, body: F) -> Checkpoint
     where
         T: Serialize,
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T>>,
     {
-        if self.at_most_once {
+        let Making { attempt, began, goes_on } = making;
+        if self.at_most_once && !goes_on {
             let standing = self.record(StepState::Started, attempt, first_began, began).await;
             if standing.state.is_final() {
                 return standing;
             }
         }
-        self.turn.observe(&Happening::StepStarted(&self.step, attempt));
-        let state = match self.timed(body()).await.and_then(|value| to_json(&value)) {
+        if !goes_on {
+            self.turn.observe(&Happening::StepStarted(&self.step, attempt));
+        }
+        let state = match self.timed(making, body).await.and_then(|value| to_json(&value)) {
             Ok(json) => {
                 let output = self.turn.keep(json, &format!("steps/{}", self.step)).await;
                 StepState::Completed { output }
@@ -130,12 +140,38 @@ impl<'a> Attempt<'a> {
         self.record(state, attempt, first_began, began).await
     }
 
-    pub(crate) async fn timed<T>(&self, body: impl Future<Output = Result<T>>) -> Result<T> {
-        let Some(timeout) = self.timeout else { return body.await };
-        let end = after(self.turn.now(), self.turn.settings.scale(timeout));
+    /// When an attempt that left work to a worker, and waits for the answer, began to; `None` if none does.
+    fn left(&self, attempt: u32) -> Option<Timestamp> {
+        let first = part(&self.step, attempt, 1);
+        let record = self.turn.recorded(&first, StepKind::Callback).ok().flatten();
+        record.map(|record| record.started_at)
+    }
+
+    async fn timed<T, F, Fut>(&self, making: Making, body: F) -> Result<T>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
+        let end = self.timeout.map(|timeout| after(making.began, self.turn.settings.scale(timeout)));
+        let scope = Arc::new(Scope {
+            turn: self.turn.clone(),
+            step: self.step.clone(),
+            attempt: making.attempt,
+            at_most_once: self.at_most_once,
+            deadline: end,
+            uses: AtomicU32::new(0),
+            idle: AtomicBool::new(false),
+        });
+        let body = scope.around(body());
+        let Some(end) = end else { return body.await };
+        // A worker's answer may come a little after the work had to be ended.
+        let end = if making.goes_on { after(end, 2 * GRACE) } else { end };
         match select(pin!(body), self.turn.ports.clock.sleep_until(end)).await {
             Either::Left((result, _)) => result,
-            Either::Right(_) => Err(Error::new(format!("timed out after {timeout:?}"))),
+            Either::Right(_) => {
+                let timeout = self.timeout.unwrap_or_default();
+                Err(Error::new(format!("timed out after {timeout:?}")))
+            }
         }
     }
 

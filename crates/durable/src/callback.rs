@@ -59,7 +59,8 @@ impl<'de> Deserialize<'de> for Token {
 }
 
 /// What whoever has the work says.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// It is done.
     Done(Payload),

@@ -147,7 +147,7 @@ impl<E> Context<E> {
         event_name: &str,
         data: serde_json::Value,
     ) -> Result<()> {
-        let turn = &*self.turn;
+        let turn = &self.turn;
         let (step, record) = reach(turn, &name.into(), StepKind::SendEvent).await;
         let id = format!("{}/{step}", turn.lease.run);
         Attempt::new(turn, step, StepKind::SendEvent)
@@ -186,7 +186,7 @@ impl<E: fmt::Debug> fmt::Debug for Context<E> {
 /// A step that is being described; [`run`](Self::run) makes it happen.
 #[must_use = "a step does nothing until it is run"]
 pub struct Step<'a> {
-    turn: &'a Turn,
+    turn: &'a Arc<Turn>,
     name: Cow<'static, str>,
     retry: Option<Retry>,
     timeout: Option<Duration>,

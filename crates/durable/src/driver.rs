@@ -27,7 +27,7 @@ use crate::{
 const LEAVING: Duration = seconds(5);
 
 /// A message that was received for a workflow.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Delivery {
     /// An event that starts a run, or did so before.
     Start(Envelope),

@@ -93,6 +93,12 @@ impl Error {
         self
     }
 
+    /// The same error in other words.
+    #[must_use]
+    pub fn with_message(&self, message: impl Into<String>) -> Self {
+        Self { message: message.into(), ..self.clone() }
+    }
+
     /// The same error, marked as final because a step's attempts are used up.
     #[must_use]
     pub(crate) fn exhausted(mut self) -> Self {

@@ -6,8 +6,9 @@
 //! crates implement.
 //!
 //! - `workflow`, `context`, `flow`, `retry`, `error`, `event`: what authors use.
-//! - `driver`, `turn`, `attempt`, `listen`, `receive`: one invocation of a run, from message to suspension or end.
-//! - `step`, `callback`, `waits`, `line`, `singleton`, `throttle`, `retry`, `guard`: the decisions, as plain functions of records and time.
+//! - `driver`, `turn`, `attempt`, `listen`, `receive`, `scope`: one invocation of a run, from message to suspension or end.
+//! - `step`, `callback`, `job`, `waits`, `line`, `singleton`, `throttle`, `retry`, `guard`: the decisions, as plain functions of
+//!   records and time.
 //! - `ports`, `run`, `payload`, `views`: what backends store and what is shown of it.
 //! - `desk`, `actions`, `inspect`, `history`, `statistics`, `rerun`: what people see and steer.
 //! - [`testing`]: a simulated backend with a virtual clock, crash injection, and the suite that holds backends to the ports.
@@ -25,6 +26,7 @@ mod flow;
 mod guard;
 mod history;
 mod inspect;
+pub mod job;
 pub mod line;
 mod listen;
 mod paging;
@@ -35,6 +37,7 @@ mod rerun;
 mod retry;
 mod run;
 mod schedule;
+mod scope;
 mod settings;
 pub mod singleton;
 mod statistics;
@@ -68,7 +71,8 @@ pub use listen::Callback;
 pub use paging::{Cursor, LARGEST_PAGE, Page, PageRequest};
 pub use payload::{INLINE_BYTES, Payload};
 pub use ports::{
-    Begin, Blobs, Bus, Gate, Happening, Journal, Lease, Observer, Ports, Suspended, Waits, Wakeups, Written,
+    Begin, Blobs, Bus, Gate, Happening, Jobs, Journal, Lease, Observer, Ports, Suspended, Waits, Wakeups,
+    Written,
 };
 pub use receive::Receive;
 pub use rerun::{CannotRerun, Rerun, event_again, records_kept, records_taken_over, run_again};

@@ -1,6 +1,6 @@
 //! A step whose work somebody outside does: see [`callback`](crate::callback).
 
-use std::{borrow::Cow, fmt, future::Future, time::Duration};
+use std::{borrow::Cow, fmt, future::Future, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
@@ -17,7 +17,7 @@ use crate::{
 /// Work that is about to be handed over; [`run`](Self::run) does it.
 #[must_use = "nothing is handed over until it is run"]
 pub struct Callback<'a> {
-    turn: &'a Turn,
+    turn: &'a Arc<Turn>,
     name: Cow<'static, str>,
     retry: Option<Retry>,
     at_most_once: bool,
@@ -32,7 +32,7 @@ struct Wait {
 }
 
 impl<'a> Callback<'a> {
-    pub(crate) fn new(turn: &'a Turn, name: Cow<'static, str>) -> Self {
+    pub(crate) fn new(turn: &'a Arc<Turn>, name: Cow<'static, str>) -> Self {
         let wait = Wait { timeout: hours(24), silence: None };
         Self { turn, name, retry: None, at_most_once: false, wait }
     }
@@ -104,7 +104,7 @@ impl Attempt<'_> {
                 Some(record) => attend(record, wait.timeout, now, |timeout| turn.settings.scale(timeout)),
             };
             record = Some(match next {
-                Attend::Return(output) => return self.load(&output).await,
+                Attend::Return(output) => return turn.load(&output, &self.step).await,
                 Attend::Fail(error) => return Err(error),
                 Attend::Retry { until, attempts, error } => self.wait(until, attempts, &error).await,
                 Attend::Wait(until) => {

@@ -31,7 +31,17 @@ pub enum Payload {
 impl Payload {
     /// Keeps JSON: in the record, or under `key` when it is large.
     pub(crate) async fn keep(json: String, key: &str, blobs: &dyn Blobs) -> Result<Self> {
-        if json.len() <= INLINE_BYTES {
+        Self::keep_above(INLINE_BYTES, json, key, blobs).await
+    }
+
+    /// Keeps JSON: in the record up to so many bytes, or under `key`.
+    pub(crate) async fn keep_above(
+        inline: usize,
+        json: String,
+        key: &str,
+        blobs: &dyn Blobs,
+    ) -> Result<Self> {
+        if json.len() <= inline {
             return Ok(Self::Json(json));
         }
         let sha256 = digest(&json);

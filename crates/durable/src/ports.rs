@@ -14,6 +14,7 @@ use crate::{
     Admission, Checkpoint, Clock, Envelope, Outcome, Pauses, Random, Result, Run, RunId, Slot, StepId,
     Suspension, Wait, Window,
     callback::{Answer, Settled, Token},
+    job::Job,
     singleton::{Claim, Claimant},
 };
 
@@ -163,6 +164,14 @@ pub trait Waits: fmt::Debug + Send + Sync {
     async fn waiting_for(&self, event: &Envelope) -> Result<Vec<Wait>>;
 }
 
+/// The way out for work that is left to a worker.
+#[async_trait]
+pub trait Jobs: fmt::Debug + Send + Sync {
+    /// Durable once it returns; delivered to one worker at a time, at least once. An error that is not retryable says that
+    /// nothing was sent.
+    async fn post(&self, job: &Job) -> Result<()>;
+}
+
 /// Large values.
 #[async_trait]
 pub trait Blobs: fmt::Debug + Send + Sync {
@@ -205,6 +214,7 @@ pub struct Ports {
     pub wakeups: Arc<dyn Wakeups>,
     pub bus: Arc<dyn Bus>,
     pub waits: Arc<dyn Waits>,
+    pub jobs: Arc<dyn Jobs>,
     pub blobs: Arc<dyn Blobs>,
     pub pauses: Arc<dyn Pauses>,
     pub clock: Arc<dyn Clock>,

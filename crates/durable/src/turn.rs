@@ -8,6 +8,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
@@ -103,6 +104,15 @@ impl Turn {
         self.state().records.get(step).cloned()
     }
 
+    /// The record of a step that is named from within another.
+    pub(crate) fn recorded(&self, step: &StepId, kind: StepKind) -> Result<Option<Checkpoint>, Stop> {
+        let record = self.known(step);
+        if let Some(record) = &record {
+            check_kind(record, kind).map_err(Stop::Diverged)?;
+        }
+        Ok(record)
+    }
+
     /// Leaves the caller pending until the invocation ends, and with it the caller's future.
     pub(crate) async fn park<T>(&self, wait: WaitingFor) -> T {
         self.state().waits.push(wait);
@@ -128,6 +138,16 @@ impl Turn {
         let mut state = self.state();
         state.executing += 1;
         Executing { turn: self }
+    }
+
+    /// Makes a step that is at work count no longer, since all it does is wait for somebody outside.
+    pub(crate) fn rest(&self) {
+        self.state().executing -= 1;
+    }
+
+    /// Undoes [`rest`](Self::rest).
+    pub(crate) fn unrest(&self) {
+        self.state().executing += 1;
     }
 
     /// Whether a step that takes up to `needed` can start here rather than in a fresh invocation.
@@ -192,6 +212,16 @@ impl Turn {
         let key = format!("runs/{}/{name}", self.lease.run);
         let kept = Payload::keep(json, &key, &*self.ports.blobs).await;
         self.port(kept).await
+    }
+
+    /// Reads a recorded value back.
+    pub(crate) async fn load<T: DeserializeOwned>(&self, output: &Payload, step: &StepId) -> Result<T> {
+        let _executing = self.execute();
+        match output.load(&*self.ports.blobs).await {
+            Err(error) if error.is_retryable() => self.port(Err(error)).await,
+            Err(error) => Err(error.context(format!("the record of step {step}"))),
+            Ok(value) => Ok(value),
+        }
     }
 
     pub(crate) fn observe(&self, happening: &Happening<'_>) {

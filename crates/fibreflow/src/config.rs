@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::{
     convex::Convex,
-    harness::Harness,
+    harness::{Closed, Harness},
     http::{Endpoint, Http},
     mirror::Tables,
     neon::{Neon, Postgres},
@@ -73,13 +73,32 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// `HARNESS_URL`, and `HARNESS_TOKEN` if it wants one.
+    /// `HARNESS_URL`, and `HARNESS_TOKEN` if it wants one; `worker://NAME` is a command of the worker's.
     pub fn harness(&mut self) -> Option<Harness> {
         let mut endpoint = self.endpoint("HARNESS_URL")?;
+        if let Some(command) = endpoint.service() {
+            return Some(Harness::by_worker(command));
+        }
         if let Some(token) = self.optional("HARNESS_TOKEN") {
             endpoint = self.secret(endpoint, "authorization", &format!("Bearer {token}"))?;
         }
         Some(Harness::new(endpoint))
+    }
+
+    /// `DEPLOY_APPROVAL_HOURS`: so long a deployment waits for a person's approval; without it, it needs none.
+    pub fn deploy_approval(&mut self) -> Option<Duration> {
+        self.number("DEPLOY_APPROVAL_HOURS").map(hours)
+    }
+
+    /// `DEPLOY_CLOSED`: when nothing is deployed, as `Mon-Fri 08:00-17:00 +02:00`; without it, always something may be.
+    pub fn deploy_closed(&mut self) -> Option<Closed> {
+        let closed = self.optional("DEPLOY_CLOSED")?.parse();
+        self.good(closed.map_err(|error: Error| error.context("DEPLOY_CLOSED")))
+    }
+
+    /// `SLACK_WEBHOOK_URL`, if it is set.
+    pub fn optional_slack(&mut self) -> Option<Slack> {
+        self.optional("SLACK_WEBHOOK_URL").and_then(|_| self.slack())
     }
 
     /// `NEON_DATABASE_URL`.
@@ -94,7 +113,8 @@ impl<'a> Settings<'a> {
 
     /// `CONVEX_URL` and `CONVEX_DEPLOY_KEY`.
     pub fn convex(&mut self) -> Option<Convex> {
-        let (endpoint, key) = (self.endpoint("CONVEX_URL"), self.required("CONVEX_DEPLOY_KEY"));
+        let endpoint = self.endpoint("CONVEX_URL");
+        let key = self.secret_of(endpoint.as_ref(), "CONVEX_DEPLOY_KEY");
         self.secret(endpoint?, "authorization", &format!("Convex {}", key?)).map(Convex::new)
     }
 
@@ -158,6 +178,11 @@ impl<'a> Settings<'a> {
     fn endpoint(&mut self, name: &str) -> Option<Endpoint> {
         let url = self.parsed::<Url>(name)?;
         Some(Endpoint::new(self.http.clone(), url))
+    }
+
+    /// The secret that a service wants, unless the worker has it.
+    fn secret_of(&mut self, endpoint: Option<&Endpoint>, name: &str) -> Option<String> {
+        if endpoint.is_some_and(Endpoint::is_by_worker) { Some(String::new()) } else { self.required(name) }
     }
 
     fn secret(&mut self, endpoint: Endpoint, header: &'static str, secret: &str) -> Option<Endpoint> {

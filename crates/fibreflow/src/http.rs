@@ -174,7 +174,18 @@ impl Endpoint {
         self
     }
 
-    /// A header that no log and no error ever shows. Fails when the secret has characters that no header can hold.
+    /// The name under which the worker in the private network knows it, if that is who reaches it.
+    pub fn service(&self) -> Option<&str> {
+        crate::work::service(&self.base)
+    }
+
+    /// Whether the worker in the private network reaches it, with secrets of its own.
+    pub fn is_by_worker(&self) -> bool {
+        self.service().is_some()
+    }
+
+    /// A header that no log and no error ever shows, and that no message carries. Fails when the secret has characters that
+    /// no header can hold.
     pub fn secret(mut self, name: &'static str, secret: &SecretString) -> Result<Self> {
         let mut value = HeaderValue::from_str(secret.expose_secret()).map_err(|_| {
             Error::fatal(format!("the secret for header {name}: expected printable characters"))
@@ -197,6 +208,17 @@ impl Endpoint {
     /// Posts JSON under an idempotency key.
     pub async fn post_once(&self, path: &str, body: &Value, key: &str) -> Result<Reply> {
         self.request(Method::POST, path, Some(body), &[("idempotency-key", key)]).await
+    }
+
+    /// The answer to a request, if its status is one of success.
+    fn judged(&self, request: &str, mut reply: Reply, body: Option<&Value>) -> Result<Reply> {
+        if reply.status.is_success() {
+            return Ok(reply);
+        }
+        if self.discreet {
+            reply.hush(body.unwrap_or(&Value::Null));
+        }
+        Err(reply.failure(request))
     }
 
     /// Sends a request. Only an answer with a status of success is one; all else is an error that says whether trying
@@ -223,19 +245,19 @@ impl Endpoint {
             .body(body.map(|body| body.to_string().into_bytes()).unwrap_or_default())
             .map_err(|error| Error::fatal(format!("{}: {error}", self.name(&method, path))))?;
         request.headers_mut().extend(self.headers.clone());
+        if self.is_by_worker() {
+            let name = self.name(&method, path);
+            let reply = crate::work::send(request, self.timeout, self.largest).await;
+            let reply = reply.map_err(|error| error.context(&name))?;
+            return self.judged(&name, reply, body);
+        }
         match self.http.send(request, self.timeout, self.largest).await {
             Ok(reply) if reply.body.len() > self.largest => Err(Error::fatal(format!(
                 "{}: the answer has more than {} bytes",
                 self.name(&method, path),
                 self.largest
             ))),
-            Ok(reply) if reply.status.is_success() => Ok(reply),
-            Ok(mut reply) => {
-                if self.discreet {
-                    reply.hush(body.unwrap_or(&Value::Null));
-                }
-                Err(reply.failure(&self.name(&method, path)))
-            }
+            Ok(reply) => self.judged(&self.name(&method, path), reply, body),
             Err(Unanswered { never_left: true, reason }) => {
                 Err(Error::no_effect(format!("{}: {reason}", self.name(&method, path))))
             }

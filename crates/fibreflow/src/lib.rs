@@ -17,3 +17,4 @@ pub mod sandbox;
 pub mod slack;
 pub mod vlm;
 pub mod whatsapp;
+pub mod work;

@@ -15,6 +15,7 @@ pub mod postgres;
 mod slack;
 mod vlm;
 mod whatsapp;
+mod worker;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -159,8 +160,22 @@ impl Sandbox {
         Settings::new(move |name| setting(name, address), self.http()).with_neon(self.0.neon.clone())
     }
 
+    /// Settings for clients that have the worker reach these services.
+    pub fn settings_by_worker<'a>(&'a self, by_worker: &'a [&'a str]) -> Settings<'a> {
+        let address = |service: &str| {
+            let by_worker = by_worker.contains(&service);
+            Some(if by_worker { format!("worker://{service}") } else { format!("http://{service}.sandbox") })
+        };
+        Settings::new(move |name| setting(name, address), self.http()).with_neon(self.0.neon.clone())
+    }
+
+    /// The setting of this name, for clients that reach the services in this process.
+    pub fn setting(&self, name: &str) -> Option<String> {
+        setting(name, |service| Some(format!("http://{service}.sandbox")))
+    }
+
     /// A client that reaches the services in this process, each at the host `{name}.sandbox`.
-    fn http(&self) -> Http {
+    pub fn http(&self) -> Http {
         let routers = Arc::new(self.routers());
         let by_host = move |request: Request<axum::body::Body>| {
             let routers = routers.clone();

@@ -9,3 +9,4 @@ mod killed_messages;
 mod lifecycle;
 mod rig;
 mod steer;
+mod worker;

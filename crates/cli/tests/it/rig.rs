@@ -119,6 +119,11 @@ impl Services {
         Self { sandbox, listening }
     }
 
+    /// Where a service is, or what it asks for.
+    pub(crate) fn setting(&self, name: &str) -> String {
+        self.listening.setting(name).unwrap()
+    }
+
     /// `fibreflow dev` on a free port, with these services.
     pub(crate) fn command(&self, home: &Home, arguments: &[&str]) -> Command {
         let mut command = home.command(&[&["dev", "--port", "0"], arguments].concat());

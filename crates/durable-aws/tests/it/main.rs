@@ -17,3 +17,4 @@ mod stand_in;
 mod storm;
 mod wakeups;
 mod wire;
+mod worker;

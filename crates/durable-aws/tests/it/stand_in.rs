@@ -125,6 +125,7 @@ impl StandIn {
             bucket: name.into(),
             bus: name.into(),
             queues: std::collections::BTreeMap::new(),
+            jobs: None,
             schedule_group: name.into(),
             schedule_role_arn: "arn:aws:iam::000000000000:role/scheduler".into(),
             retention: durable::hours(24),

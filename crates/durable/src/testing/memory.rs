@@ -16,9 +16,10 @@ use super::{
 };
 use crate::{
     Admission, AuditEntry, Begin, Blobs, Buckets, Bus, Checkpoint, Counts, DeadLetter, Envelope, Error, Gate,
-    Journal, Lease, Outcome, Pause, Ports, Result, Run, RunId, Slot, Status, Suspended, Suspension, Tally,
-    Wait, Waits, Wakeups, Window, Written,
+    Jobs, Journal, Lease, Outcome, Pause, Ports, Result, Run, RunId, Slot, Status, Suspended, Suspension,
+    Tally, Wait, Waits, Wakeups, Window, Written,
     callback::{self, Answer, Settled, Token, Verdict},
+    job::Job,
     line,
     singleton::{self, Claim, Claimant},
     throttle,
@@ -41,6 +42,8 @@ pub(super) struct State {
     /// Events published and wake-ups sent that the simulation has not picked up yet.
     pub(super) published: Vec<Envelope>,
     pub(super) wakeups: Vec<(String, RunId, Timestamp)>,
+    /// Jobs that no worker has taken yet.
+    pub(super) jobs: Vec<Job>,
     pub(super) history: Vec<Envelope>,
     pub(super) waits: Vec<Wait>,
     pub(super) registers: HashMap<String, Option<singleton::Register>>,
@@ -79,6 +82,7 @@ impl World {
             wakeups: self.clone(),
             bus: self.clone(),
             waits: self.clone(),
+            jobs: self.clone(),
             blobs: self.clone(),
             pauses: self.clone(),
             clock,
@@ -408,6 +412,17 @@ impl Bus for World {
         self.operate("publish", |state| {
             state.published.extend_from_slice(events);
             state.history.extend_from_slice(events);
+            Ok(())
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Jobs for World {
+    async fn post(&self, job: &Job) -> Result<()> {
+        self.operate("post", |state| {
+            state.jobs.push(job.clone());
             Ok(())
         })
         .await

@@ -22,6 +22,7 @@ mod crash;
 mod inspect;
 mod memory;
 mod simulation;
+mod worker;
 
 pub use clock::{SimClock, SimRandom};
 pub use crash::{CutOff, Ending, When, crash_everywhere};

@@ -19,12 +19,15 @@ use super::{
     clock::{SimClock, SimRandom},
     crash::CutOff,
     memory::World,
+    worker::Workshop,
 };
 use crate::{
     Checkpoint, Clock, Delivery, Disposition, Envelope, Event, Payload, Ports, Result, Run, RunId, Runnable,
     Settings, after,
     callback::{self, Answer, Settled, Token},
-    cancel, drive, seconds, until, waits,
+    cancel, drive,
+    job::Job,
+    seconds, until, waits,
 };
 
 /// After this long, the message of an invocation that was cut off is delivered again. Longer than a lease.
@@ -43,6 +46,7 @@ pub struct Simulation {
     runnables: Vec<Runnable>,
     queue: Vec<Message>,
     invocations: Vec<Invocation>,
+    workshop: Workshop,
     actions: Vec<(Timestamp, Action)>,
     duplicates: bool,
     invocation_limit: Option<Duration>,
@@ -73,7 +77,7 @@ struct Invocation {
     woken: Arc<Woken>,
 }
 
-struct Woken(AtomicBool);
+pub(super) struct Woken(pub(super) AtomicBool);
 
 impl Wake for Woken {
     fn wake(self: Arc<Self>) {
@@ -101,6 +105,7 @@ impl Simulation {
             runnables: Vec::new(),
             queue: Vec::new(),
             invocations: Vec::new(),
+            workshop: Workshop::default(),
             actions: Vec::new(),
             duplicates: false,
             invocation_limit: None,
@@ -119,6 +124,22 @@ impl Simulation {
     pub fn with(mut self, runnable: Runnable) -> Self {
         self.runnables.push(runnable);
         self
+    }
+
+    /// Adds a worker, which does the jobs that bodies of steps hand over: all that come at once, a job under one token once
+    /// as long as it lives. One that is cut off begins again what it may.
+    #[must_use]
+    pub fn with_worker(
+        mut self,
+        work: impl Fn(Value) -> BoxFuture<'static, Result<Value>> + 'static,
+    ) -> Self {
+        self.workshop.open(work);
+        self
+    }
+
+    /// The jobs that nobody has taken.
+    pub fn jobs(&self) -> Vec<Job> {
+        self.world.state().jobs.clone()
     }
 
     /// How the driver works.
@@ -254,15 +275,17 @@ impl Simulation {
     /// Answers whether nothing is left to do.
     fn run_until(&mut self, end: Timestamp) -> bool {
         loop {
-            let polled = self.poll_invocations();
+            let polled = self.poll_invocations() | self.poll_jobs();
             self.collect();
             if polled | self.deliver() {
                 continue;
             }
-            let timer = self.clock.next_timer().filter(|_| !self.invocations.is_empty());
+            let at_work = !self.invocations.is_empty() || self.workshop.is_busy();
+            let timer = self.clock.next_timer().filter(|_| at_work);
             let messages = self.queue.iter().map(|message| message.at);
             let actions = self.actions.iter().map(|(at, _)| *at);
-            let Some(next) = messages.chain(actions).chain(timer).min() else { return true };
+            let jobs = self.workshop.next_delivery();
+            let Some(next) = messages.chain(actions).chain(timer).chain(jobs).min() else { return true };
             if next > end {
                 return false;
             }
@@ -300,6 +323,15 @@ impl Simulation {
             self.queue.extend(again.map(|at| Message { at, ..message }));
         }
         polled
+    }
+
+    fn poll_jobs(&mut self) -> bool {
+        if self.workshop.is_open() {
+            let posted = std::mem::take(&mut self.world.state().jobs);
+            self.workshop.take(posted, self.duplicates, self.clock.now());
+        }
+        let cut = || std::mem::take(&mut self.world.state().cut);
+        self.workshop.poll(&self.ports, after(self.clock.now(), VISIBILITY), cut)
     }
 
     /// Picks up what was published and sent since.

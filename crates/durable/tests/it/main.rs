@@ -6,6 +6,7 @@ mod conformance;
 mod crashes;
 mod events;
 mod flow;
+mod jobs;
 mod messages;
 mod replay;
 mod steps;

@@ -14,7 +14,8 @@ use crate::{
 impl Settings<'_> {
     /// `WHATSAPP_URL`, `WHATSAPP_SECRET`, and for the older service `WHATSAPP_GROUP_JID`.
     pub fn whatsapp(&mut self) -> Option<WhatsApp> {
-        let (endpoint, secret) = (self.endpoint("WHATSAPP_URL"), self.required("WHATSAPP_SECRET"));
+        let endpoint = self.endpoint("WHATSAPP_URL");
+        let secret = self.secret_of(endpoint.as_ref(), "WHATSAPP_SECRET");
         let dialect = match self.optional("WHATSAPP_GROUP_JID") {
             Some(group_jid) => Dialect::Sender { group_jid },
             None => Dialect::Bridge,

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 pub struct FeatureList {
     /// The agent.
     pub agent_name: String,
+    /// How many there are to be, where the list says so.
+    #[serde(default)]
+    pub total_features: Option<u32>,
     /// Its features.
     pub features: Vec<Feature>,
 }
@@ -32,6 +35,9 @@ pub struct Feature {
     /// The features that must work first.
     #[serde(default)]
     pub dependencies: Vec<u32>,
+    /// Whether it waits for a person: sessions have tried in vain.
+    #[serde(default)]
+    pub manual_review_needed: bool,
 }
 
 /// Why a list cannot be built.
@@ -52,7 +58,7 @@ pub enum FeatureListError {
         missing: u32,
     },
     /// Features need each other.
-    #[error("features {0:?} depend on each other in a circle")]
+    #[error("features depend on each other in a circle: {}", arrows(.0))]
     Circle(Vec<u32>),
 }
 
@@ -71,29 +77,43 @@ impl FeatureList {
                 return Err(FeatureListError::Unknown { feature: feature.id, missing: *missing });
             }
         }
-        let ordered: BTreeSet<_> = self.in_order().iter().map(|feature| feature.id).collect();
-        let circle: Vec<_> = ids.difference(&ordered).copied().collect();
-        if circle.is_empty() { Ok(()) } else { Err(FeatureListError::Circle(circle)) }
+        self.circle().map_or(Ok(()), |circle| Err(FeatureListError::Circle(circle)))
     }
 
-    /// The features that do not work yet, each after those it depends on, else in the order of the list.
-    pub fn pending_in_order(&self) -> Vec<&Feature> {
-        self.in_order().into_iter().filter(|feature| !feature.passes).collect()
+    /// The feature with this number.
+    pub fn feature(&self, id: u32) -> Option<&Feature> {
+        self.features.iter().find(|feature| feature.id == id)
     }
 
-    /// All features that can be reached, dependencies first. What is in a circle is left out.
-    fn in_order(&self) -> Vec<&Feature> {
-        let mut ordered: Vec<&Feature> = Vec::with_capacity(self.features.len());
+    /// Features that depend on each other in a circle, its first once more at the end; `None` when there is no such circle.
+    fn circle(&self) -> Option<Vec<u32>> {
         let mut waiting: Vec<&Feature> = self.features.iter().collect();
-        let mut done = BTreeSet::new();
+        // What needs nothing that still waits goes, until nothing does: what is left is in a circle, or needs one that is.
         loop {
-            let ready = |feature: &&&Feature| feature.dependencies.iter().all(|id| done.contains(id));
-            let Some(next) = waiting.iter().position(|feature| ready(&feature)) else { return ordered };
-            let feature = waiting.remove(next);
-            done.insert(feature.id);
-            ordered.push(feature);
+            let ids: BTreeSet<_> = waiting.iter().map(|feature| feature.id).collect();
+            let before = waiting.len();
+            waiting.retain(|feature| feature.dependencies.iter().any(|id| ids.contains(id)));
+            if waiting.len() == before {
+                break;
+            }
+        }
+        let mut path = vec![waiting.first()?.id];
+        loop {
+            let last = path.last().and_then(|id| waiting.iter().find(|feature| feature.id == *id))?;
+            let next =
+                last.dependencies.iter().find(|id| waiting.iter().any(|feature| feature.id == **id))?;
+            let seen = path.iter().position(|id| id == next);
+            path.push(*next);
+            if let Some(seen) = seen {
+                return Some(path.split_off(seen));
+            }
         }
     }
+}
+
+/// `1 → 2 → 1`
+fn arrows(circle: &[u32]) -> String {
+    circle.iter().map(u32::to_string).collect::<Vec<_>>().join(" → ")
 }
 
 #[cfg(test)]
@@ -108,15 +128,27 @@ mod tests {
             validation_steps: Vec::new(),
             passes: *passes,
             dependencies: dependencies.to_vec(),
+            manual_review_needed: false,
         };
-        FeatureList { agent_name: "demo".into(), features: features.iter().map(feature).collect() }
+        FeatureList {
+            agent_name: "demo".into(),
+            total_features: None,
+            features: features.iter().map(feature).collect(),
+        }
     }
 
     #[test]
-    fn what_a_feature_depends_on_comes_first() {
-        let list = list(&[(1, false, &[3]), (2, true, &[]), (3, false, &[2]), (4, false, &[])]);
-        assert_eq!(list.validate(), Ok(()));
-        assert_eq!(list.pending_in_order().iter().map(|feature| feature.id).collect::<Vec<_>>(), [3, 1, 4]);
+    fn a_list_as_they_are_is_read_whatever_else_it_has() {
+        let list: FeatureList = serde_json::from_value(serde_json::json!({
+            "agent_name": "sharepoint", "total_features": 20, "completed": 1, "categories": {"core": [1]}, "status": "x",
+            "features": [
+                {"id": 1, "description": "a", "passes": true, "notes": "n", "completed_at": "2026-01-01"},
+                {"id": 2, "description": "b", "dependencies": [1], "attempts": 10, "manual_review_needed": true},
+            ],
+        }))
+        .unwrap();
+        assert_eq!((list.validate(), list.total_features), (Ok(()), Some(20)));
+        assert!(list.feature(1).unwrap().passes && list.feature(2).unwrap().manual_review_needed);
     }
 
     #[test]
@@ -128,8 +160,11 @@ mod tests {
             Err(FeatureListError::Unknown { feature: 1, missing: 9 })
         );
         assert_eq!(
-            list(&[(1, false, &[2]), (2, false, &[1]), (3, false, &[])]).validate(),
-            Err(FeatureListError::Circle(vec![1, 2]))
+            list(&[(4, false, &[2]), (1, false, &[2]), (2, false, &[3]), (3, false, &[1])]).validate(),
+            Err(FeatureListError::Circle(vec![2, 3, 1, 2])),
+            "without what only needs it"
         );
+        let circle = list(&[(1, false, &[1])]).validate().unwrap_err();
+        assert_eq!(circle.to_string(), "features depend on each other in a circle: 1 → 1");
     }
 }

@@ -42,7 +42,8 @@ struct Switch {
     orders: u64,
 }
 
-/// Paths that say how the service is rather than do something: only a fault of the whole service meets them.
+/// Paths that say how the service is rather than do something, as those of `/agents/` do: only a fault of the whole service
+/// meets them.
 const ACCOUNTS: [&str; 3] = ["/health", "/list-recent", "/v1/models"];
 
 impl Desk {
@@ -102,7 +103,7 @@ impl Desk {
     fn meet(&self, path: &str) -> Option<Fault> {
         let mut switch = self.switch();
         switch.requests += 1;
-        let is_account = ACCOUNTS.contains(&path);
+        let is_account = ACCOUNTS.contains(&path) || path.starts_with("/agents/");
         switch.orders += u64::from(!is_account);
         let fault = switch.fault?;
         // A model that is missing is missing from the list of models, too.

@@ -42,13 +42,15 @@ pub enum Fault {
     Refuse,
     /// Harness: the session starts and crashes.
     SessionFails,
+    /// Harness: the agent that was deployed does not answer.
+    AgentIll,
     /// Slack: 404 `no_service`, for ever.
     NoService,
 }
 
 impl Fault {
     /// All of them, each with the services that can have it (none named: all) and what it does.
-    pub const ALL: [(Self, &'static [&'static str], &'static str); 18] = [
+    pub const ALL: [(Self, &'static [&'static str], &'static str); 19] = [
         (Self::Hang, &[], "requests are read and never answered"),
         (Self::Reset, &[], "the connection is reset before anything was done"),
         (Self::LostAnswer, &[], "the request is carried out, then the connection is reset"),
@@ -70,6 +72,7 @@ impl Fault {
         (Self::Dies, &["vlm"], "the server dies over a call, and nothing answers from then on"),
         (Self::Refuse, &["convex"], "status 200, and in it an error"),
         (Self::SessionFails, &["harness"], "the session starts and crashes"),
+        (Self::AgentIll, &["harness"], "the agent that was deployed does not answer"),
         (Self::NoService, &["slack"], "404 no_service"),
     ];
 
@@ -82,7 +85,7 @@ impl Fault {
 
     /// Whether it is a state of the whole service rather than the fate of a request.
     pub(super) fn is_state(self) -> bool {
-        matches!(self, Self::Unreachable | Self::LoggedOut | Self::Disconnected)
+        matches!(self, Self::Unreachable | Self::LoggedOut | Self::Disconnected | Self::AgentIll)
     }
 }
 

@@ -1,10 +1,13 @@
 //! The agent harness: sessions take their time, and a session asked for twice under one key is one session.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use axum::{
     Extension, Json, Router,
-    extract::State,
+    extract::{Path, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -19,12 +22,15 @@ use super::{
     desk::{Desk, has, switchable},
     effects::Effect,
 };
+use crate::harness::Review;
 
 /// See the module.
 #[derive(Debug)]
 pub struct HarnessSandbox {
     pub(super) desk: Arc<Desk>,
     features: u32,
+    /// What was marked for a person, by agent.
+    reviews: Mutex<BTreeMap<String, Vec<Review>>>,
 }
 
 switchable!(HarnessSandbox);
@@ -39,13 +45,16 @@ struct Order {
 
 impl HarnessSandbox {
     pub(super) fn new(desk: Arc<Desk>, features: u32) -> Self {
-        Self { desk, features }
+        Self { desk, features, reviews: Mutex::default() }
     }
 
     pub(super) fn router(this: &Arc<Self>) -> Router {
         Router::new()
             .route("/health", get(async || Json(json!({"status": "ok"}))))
             .route("/sessions", post(session))
+            .route("/agents/{agent}/features", get(features))
+            .route("/agents/{agent}/health", get(healthy))
+            .route("/agents/{agent}/review", post(review))
             .with_state(this.clone())
     }
 
@@ -86,6 +95,12 @@ impl HarnessSandbox {
         })
     }
 
+    /// What was marked for a person.
+    pub fn reviews(&self, agent: &str) -> Vec<Review> {
+        let reviews = self.reviews.lock().unwrap_or_else(PoisonError::into_inner);
+        reviews.get(agent).cloned().unwrap_or_default()
+    }
+
     fn passes(&self, agent: &str, feature: u32, now: Timestamp) -> bool {
         self.sessions().iter().any(|session| {
             session.agent == agent
@@ -96,6 +111,7 @@ impl HarnessSandbox {
     }
 
     fn feature_list(&self, agent: &str, now: Timestamp) -> Value {
+        let reviews = self.reviews(agent);
         let categories = ["core", "tools", "quality"];
         let features: Vec<_> = (1..=self.features)
             .map(|id| {
@@ -107,6 +123,7 @@ impl HarnessSandbox {
                     "passes": self.passes(agent, id, now),
                     "files_involved": [format!("agents/{agent}/agent.py")],
                     // Every third needs the one before it.
+                    "manual_review_needed": reviews.iter().any(|review| review.feature_id == id),
                     "dependencies": if id % 3 == 0 { vec![id - 1] } else { vec![] },
                 })
             })
@@ -128,6 +145,7 @@ impl HarnessSandbox {
         let commit = |what: &str| format!("{:07x}", fnv(&format!("{}/{what}", session.agent)));
         match (session.session_type.as_str(), session.feature_id) {
             ("initializer", _) => self.feature_list(&session.agent, session.ends_at),
+            ("rollback", _) => json!({}),
             ("coding", Some(id)) => json!({ "feature_id": id, "commit": commit(&id.to_string()) }),
             _ => json!({
                 "version": commit("deploy"),
@@ -148,11 +166,10 @@ async fn session(
     }
     let known = matches!(
         (order.session_type.as_str(), order.feature_id),
-        ("initializer" | "deploy", None) | ("coding", Some(_))
+        ("initializer" | "deploy" | "rollback", None) | ("coding", Some(_))
     );
     if !known {
-        let problem =
-            json!({"error": "session_type: expected initializer, deploy, or coding with a feature_id"});
+        let problem = json!({"error": "session_type: expected initializer, deploy, rollback, or coding with a feature_id"});
         return (StatusCode::BAD_REQUEST, Json(problem)).into_response();
     }
     let Some(key) = headers.get("idempotency-key").and_then(|key| key.to_str().ok()) else {
@@ -166,6 +183,49 @@ async fn session(
         return (StatusCode::INTERNAL_SERVER_ERROR, Json(problem)).into_response();
     }
     Json(harness.result(&session)).into_response()
+}
+
+/// Whether whoever asks may.
+fn is_known(headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
+    let known = has(headers, "authorization", &format!("Bearer {KEY}"));
+    if known { Ok(()) } else { Err((StatusCode::UNAUTHORIZED, "unauthorized")) }
+}
+
+async fn features(
+    State(harness): State<Arc<HarnessSandbox>>,
+    Path(agent): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, (StatusCode, &'static str)> {
+    is_known(&headers)?;
+    Ok(Json(harness.feature_list(&agent, harness.desk.now())))
+}
+
+/// Fails while the agents are said to be ill.
+async fn healthy(
+    fault: Option<Extension<Fault>>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, (StatusCode, &'static str)> {
+    is_known(&headers)?;
+    match fault {
+        Some(Extension(Fault::AgentIll)) => Err((StatusCode::BAD_GATEWAY, "the agent does not answer")),
+        _ => Ok(Json(json!({"status": "ok"}))),
+    }
+}
+
+#[derive(Deserialize)]
+struct Marked {
+    features: Vec<Review>,
+}
+
+async fn review(
+    State(harness): State<Arc<HarnessSandbox>>,
+    Path(agent): Path<String>,
+    headers: HeaderMap,
+    Json(marked): Json<Marked>,
+) -> Result<Json<Value>, (StatusCode, &'static str)> {
+    is_known(&headers)?;
+    harness.reviews.lock().unwrap_or_else(PoisonError::into_inner).insert(agent, marked.features);
+    Ok(Json(json!({})))
 }
 
 /// A number that looks like a commit's: FNV-1a.

@@ -101,7 +101,7 @@ async fn everything_answers() {
     let sessions = harness.sessions("sharepoint", built);
     let list = sessions.initialize().await.unwrap();
     list.validate().unwrap();
-    sessions.build(list.pending_in_order()[0]).await.unwrap();
+    sessions.build(&list.features[0], 1).await.unwrap();
     assert!(sessions.deploy().await.unwrap().health_url.contains("sharepoint"));
 }
 

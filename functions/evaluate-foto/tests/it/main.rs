@@ -99,6 +99,24 @@ fn a_photo_is_judged_stored_and_its_contractor_told() {
     );
 }
 
+/// Where the services are is configuration: the workflow and what comes of it are the same.
+#[test]
+fn services_in_a_private_network_are_reached_by_the_worker() {
+    let simulation = Simulation::default();
+    let sandbox = Sandbox::open(Scene::new(simulation.clock())).unwrap();
+    let settings = sandbox.settings_by_worker(&["vlm", "photos"]);
+    let workflow = workflow().with(Services::from_settings(settings).unwrap());
+    let mut simulation = simulation.with(workflow).with_worker(sandbox.worker());
+    sandbox.vlm().break_down(Fault::ServerError, Some(1));
+    let run = request_photos(&mut simulation, 1_733_758, 8);
+    simulation.run_until_idle();
+    let (output, mut direct) = (simulation.output(&run), self::simulation());
+    let run = request_photos(&mut direct.0, 1_733_758, 8);
+    direct.0.run_until_idle();
+    assert_eq!(output, direct.0.output(&run));
+    assert_eq!((sandbox.neon().reviews().len(), messages(&simulation).len()), (1, 1));
+}
+
 #[test]
 fn both_names_of_the_event_are_heard_and_nobody_is_told_without_a_number() {
     let (mut simulation, sandbox) = simulation();

@@ -6,4 +6,5 @@ mod outages;
 mod pace;
 mod rules;
 mod sending;
+mod worker;
 mod world;
