@@ -55,7 +55,7 @@ pub(crate) enum Command {
 ///
 /// Services are found through the environment: HARNESS_URL, NEON_DATABASE_URL, CONVEX_URL, CONVEX_DEPLOY_KEY,
 /// SLACK_WEBHOOK_URL, WHATSAPP_URL, WHATSAPP_SECRET, VLM_URL, PHOTO_ENDPOINT, PHOTO_BUCKETS. A workflow whose settings are
-/// missing is left out; its runs wait until they are there.
+/// missing is left out; its runs wait until they are there. An address worker://NAME is reached by `fibreflow worker`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

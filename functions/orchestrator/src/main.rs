@@ -36,6 +36,7 @@ async fn bus() -> Result<Arc<dyn Bus>> {
         table: String::new(),
         bucket: String::new(),
         queues: BTreeMap::new(),
+        jobs: None,
         schedule_group: String::new(),
         schedule_role_arn: String::new(),
         retention: Duration::ZERO,
