@@ -115,7 +115,7 @@ async fn a_worker_that_comes_back_ends_what_is_somebody_elses_job_now() {
     let room = rig.path("state-one/jobs").join(name(&job));
     std::fs::create_dir_all(&room).unwrap();
     let write = |file: &str, content: serde_json::Value| {
-        std::fs::write(room.join(file), content.to_string()).unwrap()
+        std::fs::write(room.join(file), content.to_string()).unwrap();
     };
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
     write("job.json", json!({"job": job, "receipt": "1"}));
