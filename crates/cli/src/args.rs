@@ -80,10 +80,11 @@ pub(crate) enum Command {
 ///
 /// Services are found through the environment: HARNESS_URL, NEON_DATABASE_URL, CONVEX_URL, CONVEX_DEPLOY_KEY,
 /// SLACK_WEBHOOK_URL, WHATSAPP_URL, WHATSAPP_SECRET, VLM_URL, PHOTO_ENDPOINT, PHOTO_BUCKETS. A workflow whose settings are
-/// missing is left out; its runs wait until they are there. What WhatsApp may be sent when: WHATSAPP_ACCOUNT_LIMITS
-/// (2/1m, 20/1h, 100/1d), WHATSAPP_PHONE_LIMITS (10/1m), WHATSAPP_COOLDOWN (1h), WHATSAPP_QUIET_HOURS (20:00-06:00, South
-/// African time), WHATSAPP_TIME_TO_LIVE (24h), each of them `off` if need be; WHATSAPP_SWITCH, a file or an address that
-/// says `on`, or why not. REGISTRY is a file that lists the agents tasks are routed to, read again when it has changed.
+/// missing is left out; its runs wait until they are there. An address worker://NAME is reached by `fibreflow worker`. What
+/// WhatsApp may be sent when: WHATSAPP_ACCOUNT_LIMITS (2/1m, 20/1h, 100/1d), WHATSAPP_PHONE_LIMITS (10/1m),
+/// WHATSAPP_COOLDOWN (1h), WHATSAPP_QUIET_HOURS (20:00-06:00, South African time), WHATSAPP_TIME_TO_LIVE (24h), each of them
+/// `off` if need be; WHATSAPP_SWITCH, a file or an address that says `on`, or why not. REGISTRY is a file that lists the
+/// agents tasks are routed to, read again when it has changed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

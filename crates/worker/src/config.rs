@@ -17,7 +17,7 @@ use crate::secret::{Secrets, Source};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Tells it from other workers of the same queue. The same after a restart: so it knows its own jobs.
+    /// What people call it. What tells it from others is kept in `state`: so it knows its own jobs after a restart.
     pub name: String,
     /// A folder of its own, for what must outlast a restart.
     pub state: PathBuf,

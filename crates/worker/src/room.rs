@@ -6,11 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use durable::{Error, Result};
+use durable::{Error, Random, Result};
+use durable_local::SystemRandom;
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
-use crate::{process::Process, queue::Delivery};
+use crate::{
+    process::{Process, kill_marked},
+    queue::Delivery,
+};
 
 /// The largest result that is read, in bytes.
 const LARGEST: u64 = 64 * 1024 * 1024;
@@ -42,6 +46,16 @@ impl Rooms {
         Ok(Self(state.to_owned()))
     }
 
+    /// What tells this folder from any other, for ever.
+    pub(crate) fn identity(&self) -> Result<String> {
+        let path = self.0.join("identity");
+        if let Some(known) = read(&path) {
+            return Ok(known);
+        }
+        let made = format!("{:016x}", SystemRandom.bits());
+        write(&path, &made).map(|()| made)
+    }
+
     /// The rooms of commands that were begun and not answered.
     pub(crate) fn begun(&self) -> Result<Vec<Room>> {
         let names = fs::read_dir(self.0.join("jobs"))?.flatten().map(|entry| entry.file_name());
@@ -59,6 +73,15 @@ impl Rooms {
 
     pub(crate) fn keep_result(&self, key: &str, result: &serde_json::Value) -> Result<()> {
         write(&self.0.join("results").join(digest(key)), result)
+    }
+
+    /// Ends what was begun in a room that is somebody else's job now, and removes it.
+    pub(crate) fn abandon(&self, room: &Room) {
+        if let Some(process) = room.process() {
+            process.kill();
+            kill_marked(&room.mark());
+        }
+        self.leave(room);
     }
 
     /// Removes a room. What its command said is kept.

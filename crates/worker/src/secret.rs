@@ -24,15 +24,15 @@ const SHORTEST: usize = 6;
 const HIDDEN: &str = "[secret]";
 
 impl Source {
-    /// The secret.
+    /// The secret. One that is missing can be put there, and nothing was done without it.
     #[expect(clippy::disallowed_methods, reason = "the configuration names the variable")]
     pub fn read(&self) -> Result<SecretString> {
         let text = match self {
             Self::File(path) => fs::read_to_string(path).map_err(|error| {
-                Error::fatal(format!("cannot read the secret in {}: {error}", path.display()))
+                Error::no_effect(format!("cannot read the secret in {}: {error}", path.display()))
             })?,
             Self::Env(name) => std::env::var(name)
-                .map_err(|_| Error::fatal(format!("the secret in the variable {name} is missing")))?,
+                .map_err(|_| Error::no_effect(format!("the secret in the variable {name} is missing")))?,
         };
         Ok(text.trim_end_matches(['\r', '\n']).into())
     }

@@ -27,6 +27,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Bench {
     pub(crate) config: Config,
+    /// By what its claims are known.
+    pub(crate) identity: String,
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) rooms: Rooms,
     pub(crate) requests: Requests,
@@ -69,7 +71,7 @@ impl Bench {
         let mut standing: Option<(Claim, Version)> = None;
         loop {
             let (claim, now) = (standing.as_ref().map(|(claim, _)| claim), SystemClock.now());
-            let (name, lease) = (&self.config.name, self.config.lease);
+            let (name, lease) = (&self.identity, self.config.lease);
             let (next, died) = match judge(claim, name, now, lease, job.start_by, job.at_most_once) {
                 Verdict::Begin(claim) => (claim, false),
                 Verdict::Own(claim) => {
@@ -77,10 +79,13 @@ impl Bench {
                     (Claim { epoch: claim.epoch + 1, state, ..claim }, true)
                 }
                 Verdict::Busy(until) => {
-                    self.rooms.leave(&room);
+                    self.rooms.abandon(&room);
                     return queue.prolong(&delivery.receipt, durable::until(now, until)).await;
                 }
-                Verdict::Answer(answer) => return self.report(delivery, &room, &answer).await,
+                Verdict::Answer(answer) => {
+                    self.rooms.abandon(&room);
+                    return self.report(delivery, &room, &answer).await;
+                }
                 Verdict::Lost(claim) => {
                     let error = Error::outcome_unknown("a worker began it and has gone silent");
                     (answered(claim, error), false)

@@ -40,7 +40,9 @@ impl Worker {
         let requests = Requests::new(config.services.clone())?;
         let (stop, stopping) = Stop::new();
         let (locks, at_work) = (Locks::default(), AtWork::default());
-        let bench = Bench { config, queue, rooms, requests, locks, at_work, stopping };
+        // A name that was copied to another machine is not the same worker.
+        let identity = format!("{}-{}", config.name, rooms.identity()?);
+        let bench = Bench { config, identity, queue, rooms, requests, locks, at_work, stopping };
         Ok(Self { bench: Arc::new(bench), stop, _alone: alone })
     }
 

@@ -346,3 +346,28 @@ fn the_readme_shows_it_as_it_is() {
     let end = end + source[end..].find("\n}\n").unwrap();
     assert!(include_str!("../../../README.md").contains(&source[start..end]));
 }
+
+/// What the documentation says is shown by a test is.
+#[test]
+fn the_tests_that_the_documentation_names_are_there() {
+    let sources = [
+        include_str!("it.rs"),
+        include_str!("../src/plan.rs"),
+        include_str!("../../../crates/fibreflow/src/harness/features.rs"),
+        include_str!("../../../crates/cli/tests/it/worker.rs"),
+        include_str!("../../../crates/durable/tests/it/jobs.rs"),
+        include_str!("../../../crates/worker/tests/it/jobs.rs"),
+        include_str!("../../../crates/worker/tests/it/commands.rs"),
+        include_str!("../../../crates/worker/tests/it/requests.rs"),
+    ]
+    .concat();
+    let documents =
+        [include_str!("../../../docs/build-agent.md"), include_str!("../../../docs/worker.md")].concat();
+    let is_test =
+        |word: &&str| word.matches('_').count() >= 3 && word.chars().all(|c| c.is_lowercase() || c == '_');
+    let named: BTreeSet<_> = documents.split('`').filter(is_test).collect();
+    assert!(named.len() > 20, "{named:?}");
+    for name in named {
+        assert!(sources.contains(&format!("fn {name}()")), "there is no test {name}");
+    }
+}

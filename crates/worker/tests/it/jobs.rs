@@ -1,6 +1,6 @@
 //! Who does which job, whoever dies.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, os::unix::process::CommandExt, process::Command, sync::Arc};
 
 use durable::{Clock, after, minutes, seconds};
 use durable_local::SystemClock;
@@ -102,6 +102,31 @@ async fn a_worker_that_was_taken_for_dead_ends_what_it_began() {
     .await;
     running.stop().await;
     assert_eq!(rig.queue.claim(&name(&job)).await.unwrap().unwrap().0, theirs, "and changed nothing");
+}
+
+/// It was cut off for longer than its claims last, and its command went on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_comes_back_ends_what_is_somebody_elses_job_now() {
+    let rig = Rig::new();
+    let config = rig.command("echo 1", "");
+    let job = rig.asking(json!(1));
+    claimed(&rig, &job, "other", State::Held(after(SystemClock.now(), minutes(1)))).await;
+    let mut orphan = Command::new("sleep").arg("60").process_group(0).spawn().unwrap();
+    let room = rig.path("state-one/jobs").join(name(&job));
+    std::fs::create_dir_all(&room).unwrap();
+    let write = |file: &str, content: serde_json::Value| {
+        std::fs::write(room.join(file), content.to_string()).unwrap();
+    };
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    write("job.json", json!({"job": job, "receipt": "1"}));
+    write(
+        "process.json",
+        json!({"pid": orphan.id(), "ticks": 1, "boot": boot.trim(), "started_at": SystemClock.now()}),
+    );
+    let running = rig.start(&config);
+    eventually("it is ended", async || orphan.try_wait().unwrap()).await;
+    running.stop().await;
+    assert!(!room.exists());
 }
 
 /// The answer was on record, and its worker died before it could report it.
