@@ -71,6 +71,8 @@ async fn dead_letters_are_seen_and_redriven(kind: Kind) {
     assert_eq!(left.iter().map(|letter| &letter.id).collect::<Vec<_>>(), [&of("2").id]);
     let queue = sqs.receive_message().queue_url(&settings.queue("flow").unwrap().url).send().await.unwrap();
     assert!(queue.messages()[0].body().unwrap().contains(r#""id":"1""#), "its message is in its queue");
+    assert_eq!(desk.redrive_all("me", "flow").await.unwrap(), 1);
+    assert_eq!(list().await, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
