@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
+use aws_sdk_eventbridge::types::{PutEventsRequestEntry, Target};
 use aws_sdk_sqs::types::QueueAttributeName;
 use durable::{
     ActionError, Context, Delivery, Desk, Disposition, Envelope, EventFilter, PageRequest, Pauses, Redriven,
@@ -156,4 +157,68 @@ async fn events_of_a_batch_are_recorded_and_what_is_none_is_left() {
     ids.sort_unstable();
     assert_eq!(ids, ["1", "2"]);
     assert_eq!(found[0].listeners, ["flow"]);
+}
+
+/// From a bus through the recorder's rule and queue into the history, as the template has it.
+async fn every_event_of_the_bus_is_recorded(kind: Kind) {
+    let stand_in = StandIn::start(kind).await;
+    let settings = stand_in.set_up("all-events", &["recorder"]).await;
+    let (aws, clients) = (stand_in.aws(&settings).await, stand_in.clients().await);
+    let queue = settings.queue("recorder").unwrap();
+    let rule = clients.eventbridge().put_rule().name("recorder").event_bus_name(&settings.bus);
+    rule.event_pattern(r#"{"source":[{"prefix":""}]}"#).send().await.unwrap();
+    let target = Target::builder().id("queue").arn(&queue.arn).build().unwrap();
+    let targets = clients.eventbridge().put_targets().rule("recorder").event_bus_name(&settings.bus);
+    targets.targets(target).send().await.unwrap();
+
+    let sent_at = Timestamp::from_millisecond(Timestamp::now().as_millisecond()).unwrap();
+    let event = |id: &str, name: &str| Envelope {
+        id: id.into(),
+        name: name.into(),
+        data: json!({ "n": 1 }),
+        sent_at,
+    };
+    let ours = [event("1", "go"), event("2", "whatever/else")];
+    aws.ports(None).bus.publish(&ours).await.unwrap();
+    let theirs = PutEventsRequestEntry::builder().source("shop").detail_type("order/placed").detail("{}");
+    let put = clients.eventbridge().put_events().entries(theirs.event_bus_name(&settings.bus).build());
+    put.send().await.unwrap();
+
+    for _ in 0..100 {
+        let received =
+            clients.sqs().receive_message().queue_url(&queue.url).max_number_of_messages(10).send().await;
+        let mut batch = SqsEvent::default();
+        batch.records = received
+            .unwrap()
+            .messages()
+            .iter()
+            .map(|received| {
+                let mut message = SqsMessage::default();
+                message.message_id = received.message_id.clone();
+                message.body = received.body.clone();
+                message
+            })
+            .collect();
+        assert!(record(&aws, batch).await.batch_item_failures.is_empty());
+        let found = desk(&aws).events(&EventFilter::default(), &PageRequest::default()).await.unwrap().items;
+        if found.len() == 3 {
+            for event in ours {
+                assert_eq!(desk(&aws).history.event(&event.id).await.unwrap(), Some(event), "as it was sent");
+            }
+            assert!(found.iter().any(|found| found.event.name == "order/placed"), "whoever sent it");
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("three events were put on the bus");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_event_of_the_bus_is_recorded_on_ministack() {
+    every_event_of_the_bus_is_recorded(Kind::MiniStack).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_event_of_the_bus_is_recorded_on_moto() {
+    every_event_of_the_bus_is_recorded(Kind::Moto).await;
 }
