@@ -5,6 +5,7 @@
 mod capacity;
 mod caretaker;
 mod conformance;
+mod desk;
 mod documents;
 mod faults;
 mod function;

@@ -22,8 +22,8 @@ use super::{
     worker::Workshop,
 };
 use crate::{
-    Checkpoint, Clock, Delivery, Disposition, Envelope, Event, Payload, Ports, Result, Run, RunId, Runnable,
-    Settings, after,
+    Checkpoint, Clock, DeadLetter, Delivery, Desk, Disposition, Envelope, Event, Payload, Ports, Result, Run,
+    RunId, Runnable, Settings, after,
     callback::{self, Answer, Settled, Token},
     cancel, drive,
     job::Job,
@@ -157,6 +157,21 @@ impl Simulation {
     /// The world's ports, for calls from outside of any run.
     pub fn ports(&self) -> &Ports {
         &self.ports
+    }
+
+    /// What people see and steer of this world.
+    pub fn desk(&self) -> Desk {
+        let definitions = self.runnables.iter().map(|runnable| runnable.definition().clone());
+        self.world.desk(self.ports.clone(), definitions.collect())
+    }
+
+    /// A message of a run is given up: it is a dead letter from now on. For tests of what becomes of it.
+    pub fn give_up(&mut self, run: &RunId, reason: &str) {
+        let (workflow, at) = (self.run(run).workflow, self.now());
+        let mut state = self.world.state();
+        let id = format!("letter-{}", state.dead.len() + 1);
+        let (run, reason) = (Some(run.clone()), reason.to_owned());
+        state.dead.push(DeadLetter { id, workflow, run, reason, at: Some(at), receives: None, body: None });
     }
 
     /// The time now.
