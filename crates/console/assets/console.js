@@ -1,0 +1,89 @@
+// What a page cannot do by itself: the theme, live updates, dialogs, copying, keys. Everything else works without it.
+"use strict";
+
+const root = document.documentElement;
+
+// A visitor may not let pages keep anything: then the system's preference holds.
+const memory = {
+  get(name) { try { return localStorage.getItem(name); } catch { return null; } },
+  set(name, value) { try { localStorage.setItem(name, value); } catch { /* not kept */ } },
+};
+
+const chosen = memory.get("theme");
+if (chosen === "light" || chosen === "dark") root.dataset.theme = chosen;
+
+function toggleTheme() {
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+  memory.set("theme", root.dataset.theme);
+}
+
+// Replaces a region by its new state, and keeps what somebody has unfolded, and where the focus is.
+function refresh(region, html) {
+  const openness = [...region.querySelectorAll("details")].map((details) => details.open);
+  const focused = region.contains(document.activeElement) ? document.activeElement : null;
+  const key = focused && (focused.id || focused.getAttribute("href"));
+  region.innerHTML = html;
+  const details = region.querySelectorAll("details");
+  if (details.length === openness.length) details.forEach((one, index) => { one.open = openness[index]; });
+  if (key) [...region.querySelectorAll("[id], [href]")].find((one) => (one.id || one.getAttribute("href")) === key)?.focus();
+}
+
+// The server tells when a region of the page has changed. A connection that ends is made again by the browser.
+function follow(region) {
+  const badge = document.querySelector(".live");
+  const show = (state, text) => { if (badge) { badge.dataset.state = state; badge.textContent = text; } };
+  const busy = () => document.querySelector("dialog[open]") || region.contains(document.activeElement?.closest("textarea, input"));
+  const source = new EventSource(region.dataset.live);
+  let held = null;
+  source.addEventListener("open", () => show("live", "Live"));
+  source.addEventListener("error", () => show(source.readyState === 2 ? "lost" : "", source.readyState === 2 ? "Not live" : "Reconnecting"));
+  source.addEventListener("region", (event) => {
+    if (busy()) held = event.data; else refresh(region, event.data);
+  });
+  source.addEventListener("end", () => { source.close(); show("", "Ended"); });
+  document.addEventListener("close", () => { if (held !== null) { refresh(region, held); held = null; } }, true);
+  addEventListener("pagehide", () => source.close());
+}
+
+document.addEventListener("click", async (event) => {
+  const target = event.target.closest("[data-theme-toggle], [data-dialog], [data-close], [data-copy]");
+  if (!target) return;
+  if ("themeToggle" in target.dataset) toggleTheme();
+  else if (target.dataset.dialog) document.getElementById(target.dataset.dialog)?.showModal();
+  else if ("close" in target.dataset) target.closest("dialog")?.close();
+  else if (target.dataset.copy) {
+    await navigator.clipboard?.writeText(target.dataset.copy);
+    const label = target.querySelector(".label");
+    if (label) { label.textContent = "Copied"; setTimeout(() => { label.textContent = "Copy"; }, 1500); }
+  }
+});
+
+// A filter that was changed is applied at once; text when Enter is pressed.
+document.addEventListener("change", (event) => {
+  const form = event.target.closest("form[data-auto]");
+  if (form && event.target.type !== "search") form.requestSubmit();
+});
+
+// Empty fields are left out of the address.
+document.addEventListener("formdata", (event) => {
+  if (event.target.method !== "get") return;
+  for (const [name, value] of [...event.formData]) if (value === "") event.formData.delete(name);
+});
+
+// "/" goes to the search, as everywhere.
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select")) return;
+  const search = document.querySelector('input[type="search"]');
+  if (search) { event.preventDefault(); search.focus(); search.select(); }
+});
+
+document.addEventListener("DOMContentLoaded", () => {
+  document.querySelectorAll("[data-live]").forEach(follow);
+  // Exact times in the reader's own time zone, when the pointer asks for them.
+  const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
+  document.addEventListener("pointerover", (event) => {
+    const time = event.target.closest?.("time[datetime]");
+    if (time && !time.dataset.local) { time.title = `${format.format(new Date(time.dateTime))}\n${time.title}`; time.dataset.local = "1"; }
+  });
+});
