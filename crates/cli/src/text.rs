@@ -55,6 +55,7 @@ pub(crate) fn waiting(wait: &WaitingFor, now: Timestamp) -> String {
         WaitingFor::Callback { step, until } => format!("an answer to {step}, {} left", left(until)),
         WaitingFor::Slot { key, position } => format!("a slot of {key}, place {position} in line"),
         WaitingFor::Throttle { key, until } => format!("the throttle of {key}, {} left", left(until)),
+        WaitingFor::Paused => "the end of its workflow's pause".to_owned(),
         WaitingFor::Handover => "a fresh invocation".to_owned(),
     };
     masked(&text)

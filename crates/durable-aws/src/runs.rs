@@ -76,6 +76,8 @@ pub(crate) fn created(run: &Run, until: Timestamp, holder: &str) -> Result<(Item
         ("due_at", ms(until)),
     ];
     item.extend(attributes.map(|(name, value)| (name.to_owned(), value)));
+    let optional = [("flow_key", run.key.as_deref()), ("rerun_of", run.rerun_of.as_ref().map(RunId::as_str))];
+    item.extend(optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), s(value?)))));
     if event.len() <= EVENT_INLINE {
         item.insert("event".to_owned(), s(event));
         return Ok((item, None));
@@ -112,6 +114,8 @@ pub(crate) fn run(item: &Item, event: Option<Envelope>) -> Result<Run> {
         signals: answers::signals(item),
         output: payload(item)?,
         error: json(item, "error")?,
+        key: text(item, "flow_key").map(str::to_owned),
+        rerun_of: text(item, "rerun_of").map(RunId::from_text),
     })
 }
 

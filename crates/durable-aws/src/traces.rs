@@ -153,6 +153,8 @@ mod tests {
             attempts: 1,
             started_at: at(5),
             at: at(9),
+            attempt_at: None,
+            failures: Vec::new(),
         }
     }
 

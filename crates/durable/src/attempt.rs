@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Admission, Checkpoint, Error, Happening, Next, Payload, Result, Retry, StepId, StepKind, StepState,
-    WaitingFor, Window, after,
+    Admission, Checkpoint, Error, FailedAttempt, Happening, Next, Payload, Result, Retry, StepId, StepKind,
+    StepState, WaitingFor, Window, after,
     payload::to_json,
     step::{Decision, decide},
     turn::{Stop, Turn},
@@ -48,13 +48,16 @@ impl<'a> Attempt<'a> {
                     self.step
                 ));
                 let _executing = turn.execute();
-                Some(self.record(StepState::Failed { error }, attempt, began).await)
+                Some(
+                    self.record(StepState::Failed { error }, attempt, first_began.unwrap_or(began), began)
+                        .await,
+                )
             }
             Decision::Attempt(attempt) => {
                 self.wait_for_turn(attempt).await;
                 let _executing = turn.execute();
                 let began = turn.now();
-                Some(self.make(attempt, first_began.unwrap_or(began), body).await)
+                Some(self.make(attempt, first_began.unwrap_or(began), began, body).await)
             }
         };
         let Some(Checkpoint { state, attempts, .. }) = standing else {
@@ -89,14 +92,20 @@ impl<'a> Attempt<'a> {
     }
 
     /// Makes the attempt and records how it ended.
-    async fn make<T, F, Fut>(&self, attempt: u32, began: Timestamp, body: F) -> Checkpoint
+    async fn make<T, F, Fut>(
+        &self,
+        attempt: u32,
+        first_began: Timestamp,
+        began: Timestamp,
+        body: F,
+    ) -> Checkpoint
     where
         T: Serialize,
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T>>,
     {
         if self.at_most_once {
-            let standing = self.record(StepState::Started, attempt, began).await;
+            let standing = self.record(StepState::Started, attempt, first_began, began).await;
             if standing.state.is_final() {
                 return standing;
             }
@@ -109,7 +118,7 @@ impl<'a> Attempt<'a> {
             }
             Err(error) => self.after_failure(attempt, error),
         };
-        self.record(state, attempt, began).await
+        self.record(state, attempt, first_began, began).await
     }
 
     pub(crate) async fn timed<T>(&self, body: impl Future<Output = Result<T>>) -> Result<T> {
@@ -160,15 +169,25 @@ impl<'a> Attempt<'a> {
         self.turn.park(WaitingFor::StepRetry { step, until, attempts, error }).await
     }
 
-    pub(crate) async fn record(&self, state: StepState, attempts: u32, started_at: Timestamp) -> Checkpoint {
-        let record = Checkpoint {
-            step: self.step.clone(),
-            kind: self.kind,
-            state,
-            attempts,
-            started_at,
-            at: self.turn.now(),
+    /// Records how far the step has come, with the failures before. `began` is when this attempt did.
+    pub(crate) async fn record(
+        &self,
+        state: StepState,
+        attempts: u32,
+        started_at: Timestamp,
+        began: Timestamp,
+    ) -> Checkpoint {
+        let at = self.turn.now();
+        let before = self.turn.known(&self.step).map(|record| record.failures).unwrap_or_default();
+        let failures = match &state {
+            StepState::Retrying { error, .. } | StepState::Failed { error } => {
+                FailedAttempt::new(attempts, began, at, error).after(&before)
+            }
+            _ => before,
         };
+        let attempt_at = (began != started_at).then_some(began);
+        let (step, kind) = (self.step.clone(), self.kind);
+        let record = Checkpoint { step, kind, state, attempts, started_at, at, attempt_at, failures };
         self.turn.record(record).await
     }
 }

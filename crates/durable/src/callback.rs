@@ -116,7 +116,10 @@ pub fn settle(record: Option<&Checkpoint>, token: &Token, answer: &Answer, now: 
     let wakes = *answer != Answer::Alive;
     let started_at = record.map_or(now, |record| record.started_at);
     let (step, attempts) = (token.step.clone(), token.attempt);
-    let record = Checkpoint { step, kind: StepKind::Callback, state, attempts, started_at, at: now };
+    let attempt_at = record.and_then(|record| record.attempt_at);
+    let failures = record.map(|record| record.failures.clone()).unwrap_or_default();
+    let kind = StepKind::Callback;
+    let record = Checkpoint { step, kind, state, attempts, started_at, at: now, attempt_at, failures };
     Verdict::Record(Box::new(record), wakes)
 }
 
@@ -174,7 +177,16 @@ mod tests {
 
     fn record(attempts: u32, state: StepState) -> Checkpoint {
         let (step, kind) = (token(1).step, StepKind::Callback);
-        Checkpoint { step, kind, state, attempts, started_at: at(0), at: at(0) }
+        Checkpoint {
+            step,
+            kind,
+            state,
+            attempts,
+            started_at: at(0),
+            at: at(0),
+            attempt_at: None,
+            failures: Vec::new(),
+        }
     }
 
     fn listening() -> StepState {

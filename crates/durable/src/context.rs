@@ -92,6 +92,8 @@ impl<E> Context<E> {
                 attempts: 1,
                 started_at: now,
                 at: now,
+                attempt_at: None,
+                failures: Vec::new(),
             });
             ends
         };

@@ -44,6 +44,11 @@ impl Concurrency {
         self.limit
     }
 
+    /// Whether the runs of each value of a key are counted apart.
+    pub fn is_by_key(&self) -> bool {
+        self.key.0.is_some()
+    }
+
     /// The key of an event's run, unique among workflows.
     pub fn key_of(&self, workflow: &str, data: &Value) -> Result<String> {
         self.key.of(workflow, data)
@@ -92,6 +97,11 @@ impl Throttle {
     /// Its windows.
     pub fn windows(&self) -> &[Window] {
         &self.windows
+    }
+
+    /// Whether the starts of each value of a key are counted apart.
+    pub fn is_by_key(&self) -> bool {
+        self.key.0.is_some()
     }
 
     /// The key of an event's run, unique among workflows.

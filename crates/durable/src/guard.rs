@@ -46,7 +46,16 @@ mod tests {
         let at = Timestamp::UNIX_EPOCH;
         let step = StepId { name: "nap".into(), nth };
         let state = StepState::Sleeping { until: at };
-        Checkpoint { step, kind: StepKind::Sleep, state, attempts: 1, started_at: at, at }
+        Checkpoint {
+            step,
+            kind: StepKind::Sleep,
+            state,
+            attempts: 1,
+            started_at: at,
+            at,
+            attempt_at: None,
+            failures: Vec::new(),
+        }
     }
 
     #[test]

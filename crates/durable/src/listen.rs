@@ -113,7 +113,8 @@ impl Attempt<'_> {
                 }
                 Attend::Failed { attempt, began, error } => {
                     let _executing = turn.execute();
-                    self.record(self.after_failure(attempt, error), attempt, began).await
+                    let handed = record.as_ref().and_then(|record| record.attempt_at).unwrap_or(began);
+                    self.record(self.after_failure(attempt, error), attempt, began, handed).await
                 }
                 Attend::HandOver { attempt, began } => match hand_over.take() {
                     Some(hand_over) => self.hand(attempt, began, wait, hand_over).await,
@@ -146,7 +147,7 @@ impl Attempt<'_> {
         let now = turn.now();
         let began = began.unwrap_or(now);
         if self.at_most_once {
-            let standing = self.record(StepState::Started, attempt, began).await;
+            let standing = self.record(StepState::Started, attempt, began, now).await;
             if !matches!(standing.state, StepState::Started) {
                 return standing;
             }
@@ -162,7 +163,7 @@ impl Attempt<'_> {
             }
             Err(error) => self.after_failure(attempt, error),
         };
-        self.record(state, attempt, began).await
+        self.record(state, attempt, began, now).await
     }
 }
 

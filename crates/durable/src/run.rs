@@ -139,6 +139,8 @@ pub enum WaitingFor {
         /// When it is.
         until: Timestamp,
     },
+    /// The end of its workflow's pause.
+    Paused,
     /// A fresh invocation, because the time left in the last one did not suffice for the next step.
     Handover,
 }
@@ -152,7 +154,7 @@ impl WaitingFor {
             | Self::Retry { until, .. }
             | Self::Callback { until, .. }
             | Self::Throttle { until, .. } => Some(*until),
-            Self::Slot { .. } | Self::Handover => None,
+            Self::Slot { .. } | Self::Paused | Self::Handover => None,
         }
     }
 }
@@ -170,6 +172,7 @@ impl fmt::Display for WaitingFor {
             Self::Callback { step, until } => write!(f, "an answer to {step} until {until}"),
             Self::Slot { key, position } => write!(f, "a slot of {key}, place {position} in line"),
             Self::Throttle { key, until } => write!(f, "the throttle of {key} until {until}"),
+            Self::Paused => f.write_str("the end of its workflow's pause"),
             Self::Handover => f.write_str("a fresh invocation"),
         }
     }
@@ -207,6 +210,12 @@ pub struct Run {
     pub output: Option<Payload>,
     /// Why it failed.
     pub error: Option<Error>,
+    /// The flow-control key that its event has: its concurrency key, or without one its first throttle's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The run that a person started again with this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerun_of: Option<RunId>,
 }
 
 impl Run {
@@ -227,6 +236,8 @@ impl Run {
             signals: 0,
             output: None,
             error: None,
+            key: None,
+            rerun_of: None,
         }
     }
 }

@@ -128,6 +128,44 @@ pub struct Checkpoint {
     pub started_at: Timestamp,
     /// When this record was made.
     pub at: Timestamp,
+    /// When the last attempt began, if that is not the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt_at: Option<Timestamp>,
+    /// The last attempts that failed, the oldest first: at most [`FailedAttempt::KEPT`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<FailedAttempt>,
+}
+
+/// An attempt of a step that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedAttempt {
+    /// Which one, from 1.
+    pub attempt: u32,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it failed.
+    pub ended_at: Timestamp,
+    /// Why; at most [`FailedAttempt::LONGEST`] characters.
+    pub error: String,
+}
+
+impl FailedAttempt {
+    /// How many a record keeps.
+    pub const KEPT: usize = 10;
+    /// How much of an error is kept, in characters.
+    pub const LONGEST: usize = 500;
+
+    /// An attempt that failed with this error.
+    pub fn new(attempt: u32, started_at: Timestamp, ended_at: Timestamp, error: &Error) -> Self {
+        let error = error.message().chars().take(Self::LONGEST).collect();
+        Self { attempt, started_at, ended_at, error }
+    }
+
+    /// The failures of a record, with this one.
+    pub fn after(self, before: &[Self]) -> Vec<Self> {
+        let forgotten = (before.len() + 1).saturating_sub(Self::KEPT);
+        before.iter().skip(forgotten).cloned().chain([self]).collect()
+    }
 }
 
 impl Checkpoint {

@@ -98,6 +98,11 @@ impl Turn {
         Ok((step, record))
     }
 
+    /// What is on record of a step.
+    pub(crate) fn known(&self, step: &StepId) -> Option<Checkpoint> {
+        self.state().records.get(step).cloned()
+    }
+
     /// Leaves the caller pending until the invocation ends, and with it the caller's future.
     pub(crate) async fn park<T>(&self, wait: WaitingFor) -> T {
         self.state().waits.push(wait);

@@ -5,7 +5,8 @@ use serde::Serialize;
 use serde_json::{Value, value::RawValue};
 
 use crate::{
-    Blobs, Checkpoint, Envelope, Error, Payload, Result, Run, RunId, Status, StepKind, StepState, WaitingFor,
+    Blobs, Checkpoint, Envelope, Error, FailedAttempt, Payload, Result, Run, RunId, Status, StepKind,
+    StepState, WaitingFor,
 };
 
 /// A run in a list.
@@ -48,6 +49,8 @@ pub struct RunDetail {
     pub summary: RunSummary,
     pub event: Envelope,
     pub output: Option<Value>,
+    /// The length of the output's JSON, when that is kept elsewhere and was not fetched.
+    pub output_bytes: Option<usize>,
     pub error: Option<Error>,
     pub steps: Vec<StepView>,
 }
@@ -64,32 +67,50 @@ pub struct StepView {
     pub started_at: Timestamp,
     pub ended_at: Option<Timestamp>,
     pub output: Option<Box<RawValue>>,
+    /// The length of the output's JSON, when that is kept elsewhere and was not fetched.
+    pub output_bytes: Option<usize>,
     pub error: Option<Error>,
+    /// What this wait, retry or sleep ends with, at the latest.
+    pub until: Option<Timestamp>,
+    /// The last attempts that failed.
+    pub failures: Vec<FailedAttempt>,
 }
 
 impl RunDetail {
     /// The details of a run with these records, as of `now`. Large values are fetched.
     pub async fn of(run: &Run, records: &[Checkpoint], blobs: &dyn Blobs, now: Timestamp) -> Result<Self> {
-        let mut steps = Vec::with_capacity(records.len());
-        for record in records {
-            steps.push(StepView::of(record, blobs, now).await?);
+        let mut detail = Self::bare(run, records, now)?;
+        if let (Some(output), Some(_)) = (&run.output, detail.output_bytes.take()) {
+            detail.output = Some(output.load(blobs).await?);
         }
-        let output = match &run.output {
-            Some(output) => Some(output.load(blobs).await?),
-            None => None,
+        for (step, record) in detail.steps.iter_mut().zip(records) {
+            if let (StepState::Completed { output }, Some(_)) = (&record.state, step.output_bytes.take()) {
+                step.output = Some(RawValue::from_string(output.json(blobs).await?)?);
+            }
+        }
+        Ok(detail)
+    }
+
+    /// The details of a run with these records, as of `now`. Large values are left where they are.
+    pub fn bare(run: &Run, records: &[Checkpoint], now: Timestamp) -> Result<Self> {
+        let (output, output_bytes) = match &run.output {
+            Some(Payload::Json(json)) => (Some(serde_json::from_str(json)?), None),
+            Some(Payload::Blob { bytes, .. }) => (None, Some(*bytes)),
+            None => (None, None),
         };
         Ok(Self {
             summary: RunSummary::of(run),
             event: run.event.clone(),
             output,
+            output_bytes,
             error: run.error.clone(),
-            steps,
+            steps: records.iter().map(|record| StepView::of(record, now)).collect::<Result<_>>()?,
         })
     }
 }
 
 impl StepView {
-    async fn of(record: &Checkpoint, blobs: &dyn Blobs, now: Timestamp) -> Result<Self> {
+    fn of(record: &Checkpoint, now: Timestamp) -> Result<Self> {
         let ended_at = match &record.state {
             StepState::Sleeping { until } => (*until <= now).then_some(*until),
             StepState::Completed { .. } | StepState::Failed { .. } => Some(record.at),
@@ -98,12 +119,24 @@ impl StepView {
             | StepState::Listening { .. }
             | StepState::Refused { .. } => None,
         };
-        let (output, error) = match &record.state {
-            StepState::Completed { output } => (Some(raw(output, blobs).await?), None),
+        let (output, output_bytes) = match &record.state {
+            StepState::Completed { output: Payload::Json(json) } => {
+                (Some(RawValue::from_string(json.clone())?), None)
+            }
+            StepState::Completed { output: Payload::Blob { bytes, .. } } => (None, Some(*bytes)),
+            _ => (None, None),
+        };
+        let error = match &record.state {
             StepState::Failed { error }
             | StepState::Refused { error }
-            | StepState::Retrying { error, .. } => (None, Some(error.clone())),
-            StepState::Started | StepState::Sleeping { .. } | StepState::Listening { .. } => (None, None),
+            | StepState::Retrying { error, .. } => Some(error.clone()),
+            _ => None,
+        };
+        let until = match &record.state {
+            StepState::Sleeping { until }
+            | StepState::Retrying { until, .. }
+            | StepState::Listening { until, .. } => Some(*until),
+            _ => None,
         };
         Ok(Self {
             name: record.step.name.clone(),
@@ -114,11 +147,10 @@ impl StepView {
             started_at: record.started_at,
             ended_at,
             output,
+            output_bytes,
             error,
+            until,
+            failures: record.failures.clone(),
         })
     }
-}
-
-async fn raw(output: &Payload, blobs: &dyn Blobs) -> Result<Box<RawValue>> {
-    Ok(RawValue::from_string(output.json(blobs).await?)?)
 }

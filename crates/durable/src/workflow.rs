@@ -3,11 +3,12 @@
 use std::{fmt, future::Future, sync::Arc};
 
 use futures::future::BoxFuture;
+use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
-    Concurrency, Context, Error, Payload, Result, Retry, Throttle,
+    Concurrency, Context, Envelope, Error, Payload, Result, Retry, Run, Schedule, Throttle,
     clock::{minutes, seconds},
     payload::{from_value, to_json},
     turn::Turn,
@@ -69,6 +70,33 @@ impl Definition {
         (self.check)(data).map_err(|error| Error::fatal(error.message()))?;
         self.concurrency.iter().try_for_each(|limit| limit.key_of(&self.name, data).map(drop))?;
         self.throttles.iter().try_for_each(|throttle| throttle.key_of(&self.name, data).map(drop))
+    }
+}
+
+impl Definition {
+    /// The run that an event starts, as it is before anybody has looked at it.
+    pub fn queued(&self, event: Envelope, now: Timestamp) -> Run {
+        let key = self.key_of(&event.data);
+        Run { key, ..Run::queued(&self.name, event, now) }
+    }
+
+    /// The flow-control key of an event's run: its concurrency key, or without one its first throttle's. `None` as well
+    /// when the data is not what the workflow expects.
+    fn key_of(&self, data: &Value) -> Option<String> {
+        if let Some(concurrency) = &self.concurrency {
+            return concurrency.key_of(&self.name, data).ok();
+        }
+        self.throttles.first()?.key_of(&self.name, data).ok()
+    }
+
+    /// Whether events of this name start a run.
+    pub fn starts_with(&self, event: &str) -> bool {
+        self.events.iter().any(|name| name == event)
+    }
+
+    /// When its schedule starts it next, if it has one that can be read.
+    pub fn next_scheduled(&self, now: Timestamp) -> Option<Timestamp> {
+        Schedule::parse(self.schedule.as_deref()?).ok()?.next(now)
     }
 }
 

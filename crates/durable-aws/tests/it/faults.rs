@@ -23,7 +23,16 @@ fn queued(id: &str) -> Run {
 fn completed(step: &str) -> Checkpoint {
     let state = StepState::Completed { output: Payload::Json("1".into()) };
     let step = StepId { name: step.into(), nth: 1 };
-    Checkpoint { step, kind: StepKind::Run, state, attempts: 1, started_at: at(1), at: at(2) }
+    Checkpoint {
+        step,
+        kind: StepKind::Run,
+        state,
+        attempts: 1,
+        started_at: at(1),
+        at: at(2),
+        attempt_at: None,
+        failures: Vec::new(),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -36,6 +36,8 @@ async fn checkpoints_of_more_than_a_page_are_all_read() {
             attempts: 1,
             started_at: at(1),
             at: at(2),
+            attempt_at: None,
+            failures: Vec::new(),
         })
         .collect();
     stand_in.wire.take();

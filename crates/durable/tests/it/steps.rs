@@ -61,6 +61,25 @@ fn a_step_is_attempted_as_often_as_its_policy_says() {
     let run = &simulation.runs()[0];
     assert_eq!((run.status, simulation.output(&run.id)), (Status::Completed, json!(7)));
     assert_eq!(script.waits(), [5, 5]);
+    let [record] = &simulation.checkpoints(&run.id)[..] else { panic!("one step") };
+    let failures: Vec<_> =
+        record.failures.iter().map(|failed| (failed.attempt, failed.error.as_str())).collect();
+    assert_eq!(failures, [(1, "failure 1"), (2, "failure 2")], "each failure is on record");
+    let began = |n: usize| script.calls.lock().unwrap()[n];
+    assert_eq!((record.started_at, record.failures[1].started_at), (began(0), began(1)));
+    assert_eq!(record.attempt_at, Some(began(2)), "so is when the attempt that succeeded began");
+}
+
+#[test]
+fn a_record_keeps_the_last_failures_only() {
+    async fn often(ctx: Context<Value>, (script, clock): (Script, Clock)) -> Result<u32> {
+        ctx.step("call").retry(Retry::fixed(20, seconds(5))).run(|| script.call(clock.now())).await
+    }
+    let script = Script::of(failing(15).chain([Ok(7)]));
+    let simulation = simulate(Workflow::new("w", often), &script);
+    let record = &simulation.checkpoints(&simulation.runs()[0].id)[0];
+    let kept: Vec<_> = record.failures.iter().map(|failed| failed.attempt).collect();
+    assert_eq!((kept, record.attempts), ((6..=15).collect(), 16));
 }
 
 #[test]
