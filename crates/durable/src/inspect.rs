@@ -102,6 +102,20 @@ pub struct LedgerSummary {
     pub next: Option<Timestamp>,
 }
 
+impl LedgerSummary {
+    /// The summary of a ledger.
+    pub fn of(key: &str, starts: &[Start]) -> Self {
+        let reserved = starts.iter().filter(|start| !start.started);
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        Self {
+            key: key.to_owned(),
+            started: count(starts.iter().filter(|start| start.started).count()),
+            reserved: count(reserved.clone().count()),
+            next: reserved.map(|start| start.at).min(),
+        }
+    }
+}
+
 /// Which workflows start no new runs.
 ///
 /// While a workflow is paused, its events and schedules are accepted and their runs queue up; runs that had started go
@@ -227,4 +241,11 @@ pub struct OldestRun {
     pub run_id: RunId,
     pub workflow: String,
     pub created_at: Timestamp,
+}
+
+impl OldestRun {
+    /// What is told of a run.
+    pub fn of(run: &Run) -> Self {
+        Self { run_id: run.id.clone(), workflow: run.workflow.clone(), created_at: run.created_at }
+    }
 }

@@ -72,7 +72,7 @@ pub use retry::{Next, Retry};
 pub use run::{Outcome, Run, RunId, Status, Suspension, WaitingFor};
 pub use schedule::Schedule;
 pub use settings::Settings;
-pub use statistics::{Buckets, Counts, Hour, WorkflowStatistics, hour_of};
+pub use statistics::{Buckets, Counts, Hour, Tally, WorkflowStatistics, hour_of};
 pub use step::{Checkpoint, FINAL, FailedAttempt, StepId, StepKind, StepState};
 pub use throttle::{Admission, Window};
 pub use views::{RunDetail, RunSummary, StepView};

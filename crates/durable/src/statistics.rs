@@ -8,6 +8,8 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::{Checkpoint, Run, Status, StepState, WaitingFor, until};
+
 /// The length of a step of the series, in milliseconds.
 const HOUR_MS: i64 = 3_600_000;
 
@@ -22,7 +24,7 @@ pub struct Counts {
     pub failed: u64,
     /// Runs that a person ended.
     pub cancelled: u64,
-    /// Attempts, of a step or of the whole workflow, that failed and were to be made again.
+    /// Attempts, of a step or of the whole workflow, that failed and were to be made again; counted when that was due.
     pub retried: u64,
 }
 
@@ -100,6 +102,53 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// What one write adds to the numbers of a workflow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    /// The hour it belongs to.
+    pub hour: Timestamp,
+    /// What happened.
+    pub counts: Counts,
+    /// How long the run took, if it completed or failed with this write.
+    pub took: Option<Duration>,
+}
+
+impl Tally {
+    fn new(at: Timestamp, counts: Counts) -> Self {
+        Self { hour: hour_of(at), counts, took: None }
+    }
+
+    /// What a change of a run adds.
+    pub fn of_run(before: &Run, after: &Run) -> Vec<Self> {
+        let mut tallies = Vec::new();
+        if let (None, Some(at)) = (before.started_at, after.started_at) {
+            tallies.push(Self::new(at, Counts { started: 1, ..Counts::default() }));
+        }
+        let retry = after.waiting_for.iter().find_map(|wait| match wait {
+            WaitingFor::Retry { until, .. } if after.failures > before.failures => Some(*until),
+            _ => None,
+        });
+        tallies.extend(retry.map(|at| Self::new(at, Counts { retried: 1, ..Counts::default() })));
+        let Some(ended_at) = after.ended_at.filter(|_| !before.status.is_final()) else { return tallies };
+        let (counts, took) = match after.status {
+            Status::Completed => (Counts { completed: 1, ..Counts::default() }, true),
+            Status::Failed => (Counts { failed: 1, ..Counts::default() }, true),
+            _ => (Counts { cancelled: 1, ..Counts::default() }, false),
+        };
+        let took = took.then(|| until(after.created_at, ended_at));
+        tallies.push(Self { took, ..Self::new(ended_at, counts) });
+        tallies
+    }
+
+    /// What a record adds that takes the place of another one of its step.
+    pub fn of_record(before: Option<&Checkpoint>, record: &Checkpoint) -> Option<Self> {
+        let StepState::Retrying { until, .. } = &record.state else { return None };
+        // A write that is repeated adds nothing.
+        let is_new = before.is_none_or(|before| before.rank() < record.rank());
+        is_new.then(|| Self::new(*until, Counts { retried: 1, ..Counts::default() }))
+    }
+}
+
 /// The beginning of the hour a time is in.
 pub fn hour_of(time: Timestamp) -> Timestamp {
     let ms = time.as_millisecond().div_euclid(HOUR_MS) * HOUR_MS;
@@ -142,6 +191,13 @@ impl Buckets {
         *self.0.entry(index).or_default() += count;
     }
 
+    /// Counts what was counted elsewhere as well.
+    pub fn merge(&mut self, other: &Self) {
+        for (index, count) in &other.0 {
+            self.add(*index, *count);
+        }
+    }
+
     /// The duration that this share (0 to 1) of all did not exceed: the geometric middle of its bucket. `None` when
     /// nothing was counted.
     pub fn percentile(&self, share: f64) -> Option<Duration> {
@@ -173,7 +229,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{after, hours, seconds};
+    use crate::{Envelope, Error, StepId, StepKind, after, hours, seconds};
 
     #[test]
     fn a_series_has_every_hour_and_the_sum_of_all() {
@@ -193,6 +249,53 @@ mod tests {
         assert_eq!(statistics.totals.success_rate(), Some(4.0 / 6.0));
         assert_eq!(Counts::default().success_rate(), None);
         assert!(statistics.p50_ms.is_some_and(|ms| (9_000..11_000).contains(&ms)), "{statistics:?}");
+    }
+
+    fn run() -> Run {
+        let at = Timestamp::UNIX_EPOCH;
+        let event =
+            Envelope { id: "1".into(), name: "go".into(), data: serde_json::Value::Null, sent_at: at };
+        Run::queued("sync", event, at)
+    }
+
+    #[test]
+    fn a_run_is_counted_when_it_starts_when_it_retries_and_when_it_ends() {
+        let at = |second| after(Timestamp::UNIX_EPOCH, seconds(second));
+        let started = Run { started_at: Some(at(10)), ..run() };
+        let one = |tallies: Vec<Tally>| {
+            let [tally] = tallies[..] else { panic!("one: {tallies:?}") };
+            tally
+        };
+        assert_eq!(one(Tally::of_run(&run(), &started)).counts.started, 1);
+        let until = at(4000);
+        let wait = WaitingFor::Retry { until, attempts: 1, error: "x".into() };
+        let retrying = Run { failures: 1, waiting_for: vec![wait], ..started.clone() };
+        let tally = one(Tally::of_run(&started, &retrying));
+        assert_eq!((tally.hour, tally.counts.retried), (at(3600), 1));
+        let failed = Run { status: Status::Failed, ended_at: Some(at(7300)), ..started.clone() };
+        let tally = one(Tally::of_run(&started, &failed));
+        assert_eq!((tally.hour, tally.counts.failed, tally.took), (at(7200), 1, Some(seconds(7300))));
+        assert_eq!(Tally::of_run(&failed, &failed), []);
+        let cancelled = Run { status: Status::Cancelled, ..failed };
+        assert_eq!(one(Tally::of_run(&started, &cancelled)).took, None);
+    }
+
+    #[test]
+    fn a_failed_attempt_is_counted_once() {
+        let at = Timestamp::UNIX_EPOCH;
+        let record = |attempts| Checkpoint {
+            step: StepId { name: "s".into(), nth: 1 },
+            kind: StepKind::Run,
+            state: StepState::Retrying { until: at, error: Error::new("x") },
+            attempts,
+            started_at: at,
+            at,
+            attempt_at: None,
+            failures: Vec::new(),
+        };
+        assert!(Tally::of_record(None, &record(1)).is_some());
+        assert!(Tally::of_record(Some(&record(1)), &record(2)).is_some());
+        assert_eq!(Tally::of_record(Some(&record(2)), &record(2)), None);
     }
 
     #[test]

@@ -15,8 +15,9 @@ use super::{
     crash::{CutOff, When},
 };
 use crate::{
-    Admission, Begin, Blobs, Bus, Checkpoint, Envelope, Error, Filter, Gate, Journal, Lease, Outcome, Ports,
-    Result, Run, RunId, Slot, Status, Suspended, Suspension, Wakeups, Window, Written,
+    Admission, AuditEntry, Begin, Blobs, Buckets, Bus, Checkpoint, Counts, DeadLetter, Envelope, Error,
+    Filter, Gate, Journal, Lease, Outcome, Pause, Ports, Result, Run, RunId, Slot, Status, Suspended,
+    Suspension, Tally, Wakeups, Window, Written,
     callback::{self, Answer, Settled, Token, Verdict},
     line, throttle,
 };
@@ -40,6 +41,13 @@ pub(super) struct State {
     pub(super) wakeups: Vec<(String, RunId, Timestamp)>,
     pub(super) history: Vec<Envelope>,
     pub(super) audit: Audit,
+    /// The audit trail of people, by time and id.
+    pub(super) deeds: BTreeMap<(i64, String), AuditEntry>,
+    pub(super) pauses: BTreeMap<String, Pause>,
+    pub(super) dead: Vec<DeadLetter>,
+    pub(super) counts: BTreeMap<(String, Timestamp), (Counts, Buckets)>,
+    /// How many slots were last asked for.
+    pub(super) slots: HashMap<String, u32>,
     /// The names of the operations carried out, in order.
     pub(super) operations: Vec<&'static str>,
     pub(super) cut_offs: Vec<CutOff>,
@@ -75,7 +83,7 @@ impl World {
 
     /// Carries out one operation, unless the invocation is cut off here: before it, or after it with nobody to hear the
     /// answer.
-    async fn operate<T>(&self, name: &'static str, intent: impl FnOnce(&mut State) -> T) -> T {
+    pub(super) async fn operate<T>(&self, name: &'static str, intent: impl FnOnce(&mut State) -> T) -> T {
         let answer = {
             let mut state = self.state();
             let number = state.operations.len();
@@ -93,6 +101,42 @@ impl World {
 }
 
 impl State {
+    fn tally(&mut self, workflow: &str, tallies: impl IntoIterator<Item = Tally>) {
+        for tally in tallies {
+            let (counts, durations) = self.counts.entry((workflow.to_owned(), tally.hour)).or_default();
+            counts.add(&tally.counts);
+            if let Some(took) = tally.took {
+                durations.add(Buckets::index(took), 1);
+            }
+        }
+    }
+
+    /// Lets `change` change a run; what that adds to the numbers is added.
+    fn change<T>(&mut self, run: &RunId, change: impl FnOnce(&mut Entry, &mut Audit) -> T) -> Option<T> {
+        let entry = self.runs.get_mut(run)?;
+        let (before, records) = (entry.run.clone(), entry.records.clone());
+        let answer = change(entry, &mut self.audit);
+        let mut tallies = Tally::of_run(&before, &entry.run);
+        for record in &entry.records {
+            let known = records.iter().find(|known| known.step == record.step);
+            if known != Some(record) {
+                tallies.extend(Tally::of_record(known, record));
+            }
+        }
+        self.tally(&before.workflow, tallies);
+        Some(answer)
+    }
+
+    /// As [`change`](Self::change), unless the lease is overtaken.
+    fn change_held<T>(
+        &mut self,
+        lease: &Lease,
+        change: impl FnOnce(&mut Entry, &mut Audit) -> T,
+    ) -> Option<T> {
+        self.held(lease)?;
+        self.change(&lease.run, change)
+    }
+
     fn held(&mut self, lease: &Lease) -> Option<&mut Entry> {
         self.runs
             .get_mut(&lease.run)
@@ -175,12 +219,8 @@ impl Journal for World {
         checkpoint: &Checkpoint,
     ) -> Result<Written<Option<Checkpoint>>> {
         self.operate("checkpoint", |state| {
-            let mut audit = std::mem::take(&mut state.audit);
-            let written = state
-                .held(lease)
-                .map_or(Written::Fenced, |entry| Written::Done(entry.write(checkpoint, &mut audit)));
-            state.audit = audit;
-            Ok(written)
+            let written = state.change_held(lease, |entry, audit| entry.write(checkpoint, audit));
+            Ok(written.map_or(Written::Fenced, Written::Done))
         })
         .await
     }
@@ -192,13 +232,12 @@ impl Journal for World {
         records: &[Checkpoint],
     ) -> Result<Suspended> {
         self.operate("suspend", |state| {
-            let mut audit = std::mem::take(&mut state.audit);
-            let written = state.held(lease).map_or(Suspended::Fenced, |entry| {
+            let written = state.change_held(lease, |entry, audit| {
                 if entry.run.signals != suspension.signals {
                     return Suspended::Signalled(entry.run.signals);
                 }
                 for record in records {
-                    entry.write(record, &mut audit);
+                    entry.write(record, audit);
                 }
                 entry.free();
                 let run = &mut entry.run;
@@ -207,16 +246,14 @@ impl Journal for World {
                 run.started_at = run.started_at.or(suspension.started_at);
                 Suspended::Done
             });
-            state.audit = audit;
-            Ok(written)
+            Ok(written.unwrap_or(Suspended::Fenced))
         })
         .await
     }
 
     async fn settle(&self, token: &Token, answer: &Answer, now: Timestamp) -> Result<Settled> {
         self.operate("settle", |state| {
-            let mut audit = std::mem::take(&mut state.audit);
-            let settled = state.runs.get_mut(&token.run).map_or(Settled::Missing, |entry| {
+            let settled = state.change(&token.run, |entry, audit| {
                 if entry.run.status.is_final() {
                     return Settled::Late;
                 }
@@ -225,7 +262,7 @@ impl Journal for World {
                     Verdict::Late => Settled::Late,
                     Verdict::Nothing => Settled::Done(None),
                     Verdict::Record(record, wakes) => {
-                        entry.write(&record, &mut audit);
+                        entry.write(&record, audit);
                         if wakes {
                             entry.run.signals += 1;
                             entry.run.wake_at = Some(now);
@@ -234,8 +271,7 @@ impl Journal for World {
                     }
                 }
             });
-            state.audit = audit;
-            Ok(settled)
+            Ok(settled.unwrap_or(Settled::Missing))
         })
         .await
     }
@@ -248,7 +284,7 @@ impl Journal for World {
         now: Timestamp,
     ) -> Result<Written<()>> {
         self.operate("finish", |state| {
-            Ok(state.held(lease).map_or(Written::Fenced, |entry| {
+            let written = state.change_held(lease, |entry, _| {
                 entry.free();
                 let run = &mut entry.run;
                 run.started_at = run.started_at.or(started_at);
@@ -261,15 +297,15 @@ impl Journal for World {
                     }
                     Outcome::Failed(error) => (run.status, run.error) = (Status::Failed, Some(error.clone())),
                 }
-                Written::Done(())
-            }))
+            });
+            Ok(written.map_or(Written::Fenced, Written::Done))
         })
         .await
     }
 
     async fn cancel(&self, run: &RunId, now: Timestamp) -> Result<Option<Run>> {
         self.operate("cancel", |state| {
-            Ok(state.runs.get_mut(run).map(|entry| {
+            Ok(state.change(run, |entry, _| {
                 if !entry.run.status.is_final() {
                     entry.free();
                     entry.run.epoch += 1;
@@ -308,6 +344,7 @@ impl Gate for World {
         self.operate("acquire", |state| {
             let line = state.lines.entry(key.to_owned()).or_default();
             let slot = line::acquire(line, limit, run);
+            state.slots.insert(key.to_owned(), limit);
             state.audit.line(key, line, limit);
             Ok(slot)
         })

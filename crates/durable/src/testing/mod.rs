@@ -19,6 +19,7 @@ mod audit;
 mod clock;
 pub mod conformance;
 mod crash;
+mod inspect;
 mod memory;
 mod simulation;
 
