@@ -87,3 +87,14 @@ document.addEventListener("DOMContentLoaded", () => {
     if (time && !time.dataset.local) { time.title = `${format.format(new Date(time.dateTime))}\n${time.title}`; time.dataset.local = "1"; }
   });
 });
+
+// A link that signs in has its token after the number sign, where no server on the way sees it.
+document.addEventListener("DOMContentLoaded", () => {
+  const form = document.querySelector("[data-link-form]");
+  if (!form || location.hash.length < 2) return;
+  form.elements.link.value = location.hash.slice(1);
+  history.replaceState(null, "", location.pathname + location.search);
+  form.hidden = false;
+  document.querySelector("[data-no-link]").hidden = true;
+  form.querySelector("button").focus();
+});

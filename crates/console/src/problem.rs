@@ -122,9 +122,11 @@ impl From<durable::Error> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = (self.status(), Json(self)).into_response();
+        let mut response = (self.status(), Json(&self)).into_response();
         let problem = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, problem);
+        // For pages, which say it in their own way.
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -65,6 +65,8 @@ pub struct StepView {
     pub status: &'static str,
     pub attempts: u32,
     pub started_at: Timestamp,
+    /// When the last attempt began, unless that was the first.
+    pub attempt_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
     pub output: Option<Box<RawValue>>,
     /// The length of the output's JSON, when that is kept elsewhere and was not fetched.
@@ -145,6 +147,7 @@ impl StepView {
             status: record.state.status(now),
             attempts: record.attempts,
             started_at: record.started_at,
+            attempt_at: record.attempt_at,
             ended_at,
             output,
             output_bytes,

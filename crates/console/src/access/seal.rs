@@ -51,6 +51,16 @@ impl Seal {
         (now < sealed.until).then_some(sealed.value)
     }
 
+    /// What only whoever has the key can say of a text, for a purpose.
+    pub(crate) fn tag(&self, purpose: &str, text: &str) -> String {
+        BASE64.encode(self.mac(purpose, text).finalize().into_bytes())
+    }
+
+    /// Whether that is what was said of it.
+    pub(crate) fn is_tag(&self, purpose: &str, text: &str, tag: &str) -> bool {
+        BASE64.decode(tag).is_ok_and(|tag| self.mac(purpose, text).verify_slice(&tag).is_ok())
+    }
+
     fn mac(&self, purpose: &str, payload: &str) -> Hmac<Sha256> {
         let mut mac = self.0.clone();
         // The length keeps ("a", "bc") apart from ("ab", "c").
@@ -95,6 +105,15 @@ mod tests {
         let forged = BASE64.encode(r#"{"until":"9999-12-30T22:00:00Z","is":"eve"}"#);
         for changed in [format!("{forged}.{tag}"), format!("{payload}."), payload.to_owned(), String::new()] {
             assert_eq!(seal().open::<String>("link", &changed, now), None, "{changed}");
+        }
+    }
+
+    #[test]
+    fn a_tag_is_of_one_text_for_one_purpose() {
+        let tag = seal().tag("form", "ana");
+        assert!(seal().is_tag("form", "ana", &tag));
+        for (purpose, text, tag) in [("form", "eve", tag.as_str()), ("x", "ana", &tag), ("form", "ana", "")] {
+            assert!(!seal().is_tag(purpose, text, tag), "{purpose} {text}");
         }
     }
 
