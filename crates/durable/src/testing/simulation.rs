@@ -21,7 +21,7 @@ use super::{
     memory::World,
 };
 use crate::{
-    Checkpoint, Clock, Delivery, Disposition, Envelope, Event, Payload, Ports, Result, Run, RunId, Runnable,
+    Checkpoint, Clock, DeadLetter, Delivery, Desk, Disposition, Envelope, Event, Payload, Ports, Result, Run, RunId, Runnable,
     Settings, after,
     callback::{self, Answer, Settled, Token},
     cancel, drive, seconds, until,
@@ -128,6 +128,29 @@ impl Simulation {
     /// The world's ports, for calls from outside of any run.
     pub fn ports(&self) -> &Ports {
         &self.ports
+    }
+
+    /// What people see and steer of this world.
+    pub fn desk(&self) -> Desk {
+        let definitions = self.runnables.iter().map(|runnable| runnable.definition().clone()).collect();
+        self.world.desk(self.ports.clone(), definitions)
+    }
+
+    /// Gives up what would wake a run, as a backend does that has received it in vain too often.
+    pub fn bury(&mut self, run: &RunId, reason: &str) {
+        self.collect();
+        let is_of_it = |message: &Message| matches!(&message.delivery, Delivery::Resume(of) if of == run);
+        self.queue.retain(|message| !is_of_it(message));
+        let letter = DeadLetter {
+            id: format!("letter-{}", self.world.state().dead.len() + 1),
+            workflow: self.run(run).workflow,
+            run: Some(run.clone()),
+            reason: reason.to_owned(),
+            at: Some(self.now()),
+            receives: Some(5),
+            body: None,
+        };
+        self.world.state().dead.push(letter);
     }
 
     /// The time now.
