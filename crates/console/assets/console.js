@@ -31,18 +31,21 @@ function refresh(region, html) {
 
 // The server tells when a region of the page has changed. A connection that ends is made again by the browser.
 function follow(region) {
-  const badge = document.querySelector(".live");
-  const show = (state, text) => { if (badge) { badge.dataset.state = state; badge.textContent = text; } };
+  let state = ["", "Connecting"];
+  const show = (...now) => {
+    state = now;
+    const badge = document.querySelector(".live");
+    if (badge) [badge.dataset.state, badge.textContent] = now;
+  };
   const busy = () => document.querySelector("dialog[open]") || region.contains(document.activeElement?.closest("textarea, input"));
+  const apply = (html) => { refresh(region, html); show(...state); };
   const source = new EventSource(region.dataset.live);
   let held = null;
   source.addEventListener("open", () => show("live", "Live"));
-  source.addEventListener("error", () => show(source.readyState === 2 ? "lost" : "", source.readyState === 2 ? "Not live" : "Reconnecting"));
-  source.addEventListener("region", (event) => {
-    if (busy()) held = event.data; else refresh(region, event.data);
-  });
-  source.addEventListener("end", () => { source.close(); show("", "Ended"); });
-  document.addEventListener("close", () => { if (held !== null) { refresh(region, held); held = null; } }, true);
+  source.addEventListener("error", () => (source.readyState === EventSource.CLOSED ? show("lost", "Not live") : show("", "Reconnecting")));
+  source.addEventListener("region", (event) => { if (busy()) held = event.data; else { held = null; apply(event.data); } });
+  source.addEventListener("end", () => source.close());
+  document.addEventListener("close", () => { if (held !== null) { apply(held); held = null; } }, true);
   addEventListener("pagehide", () => source.close());
 }
 
@@ -87,6 +90,9 @@ document.addEventListener("DOMContentLoaded", () => {
     if (time && !time.dataset.local) { time.title = `${format.format(new Date(time.dateTime))}\n${time.title}`; time.dataset.local = "1"; }
   });
 });
+
+// A link that is opened where another one was used already changes nothing but what stands after the number sign.
+addEventListener("hashchange", () => { if (location.pathname === "/console/sign-in") location.reload(); });
 
 // A link that signs in has its token after the number sign, where no server on the way sees it.
 document.addEventListener("DOMContentLoaded", () => {

@@ -25,11 +25,13 @@ use crate::{
 struct SignInPage {
     shell: Shell,
     back: String,
+    /// Whether a link was not good.
+    refused: bool,
 }
 
 pub(super) async fn page(State(console): State<Shared>, query: Query) -> Page {
     let shell = Shell::new(&console, None, "", "Sign in");
-    Ok(Html(render(&SignInPage { shell, back: back(&query) })))
+    Ok(Html(render(&SignInPage { shell, back: back(&query), refused: query.text("refused").is_some() })))
 }
 
 /// Where somebody wanted to go: a page of ours and nothing else.
@@ -48,8 +50,8 @@ pub(super) async fn by_link(State(console): State<Shared>, request: Request) -> 
     let now = console.now();
     let seal = console.access().seal();
     let linked: Option<Linked> = seal.open(LINK, fields.text("link").unwrap_or_default(), now);
-    let expected = "This link is not good, or not any more: ask for another one.";
-    let linked = linked.ok_or_else(|| Problem::forbidden(expected))?;
+    // Somewhere else, so that a link opened next is not sent here again by loading this answer anew.
+    let Some(linked) = linked else { return Ok(Redirect::to("/console/sign-in?refused=yes").into_response()) };
     let identity = Identity { session: console.fresh(), name: linked.name, role: linked.role };
     tracing::info!(role = identity.role.as_str(), "somebody signed in by a link");
     Ok(entered(&session_cookie(seal, &identity, now).ok_or_else(unset)?, &back(&fields)))
