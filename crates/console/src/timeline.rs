@@ -138,7 +138,8 @@ impl Axis {
         let step = mark_step(self.length);
         let marks = (1..=2 * MARKS).map(|n| step * n).take_while(|at| *at < self.length);
         let x = |at: Duration| at.as_secs_f64() / self.length.as_secs_f64() * WIDTH;
-        marks.map(|at| (x(at), text::duration(at))).collect()
+        // Marks are round: `5 s` rather than `5.0 s`.
+        marks.map(|at| (x(at), text::duration(at).replace(".0 s", " s"))).collect()
     }
 
     /// The scale above the bars.
@@ -257,6 +258,7 @@ mod tests {
     fn marks_are_round_and_few() {
         for (length, labels) in [
             (Duration::from_millis(42), vec!["10 ms", "20 ms", "30 ms", "40 ms"]),
+            (seconds(19), vec!["5 s", "10 s", "15 s"]),
             (seconds(29), vec!["10 s", "20 s"]),
             (seconds(7_300), vec!["30 min", "1 h", "1 h 30 min", "2 h"]),
             (seconds(400 * 86_400), vec!["80 d", "160 d", "240 d", "320 d"]),

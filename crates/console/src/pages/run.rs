@@ -50,6 +50,8 @@ struct RunRegion {
     /// The run's own line: queued, then at work.
     whole: Markup,
     rows: Vec<Row>,
+    /// What an invocation is doing just now: no step is recorded before it ends or fails.
+    at_work: Option<Markup>,
     chosen: Option<StepItem>,
     first_step: usize,
     last_step: usize,
@@ -88,8 +90,10 @@ impl RunRegion {
             bars: axis.bars(&life(step, now)),
             current: wanted == Some(step.step.as_str()),
         });
+        let under_way = (run.run.status == RunStatus::Running).then(|| under_way(&run, now));
         Self {
             rows: rows.collect(),
+            at_work: under_way.map(|span| axis.bars(&[span])),
             scale: axis.scale(),
             whole: axis.bars(&whole(&run.run, end)),
             chosen: index.map(|index| run.steps[index].clone()),
@@ -178,6 +182,13 @@ fn whole(run: &RunItem, end: Timestamp) -> Vec<Span> {
     let queued = span(Part::Queued, run.created_at, started, "waited for its turn");
     let run = span(part, started, end, "the run");
     if started > queued.from { vec![queued, run] } else { vec![run] }
+}
+
+/// From the last thing that is on record until now.
+fn under_way(run: &RunDetail, now: Timestamp) -> Span {
+    let ends = run.steps.iter().filter_map(|step| step.ended_at).filter(|ended| *ended <= now);
+    let from = ends.max().or(run.run.started_at).unwrap_or(run.run.created_at);
+    Span { part: Part::Active, from, to: now, title: "at work".to_owned() }
 }
 
 pub(super) async fn page(

@@ -60,6 +60,7 @@ async fn a_dead_letter_is_redriven() {
     browser.go("/console/dead-letters").await;
     let run = browser.see("td a.mono").await.attr("href").await.unwrap().unwrap();
     browser.press("Redrive").await;
+    browser.press("Redrive it").await;
     browser.reads(".notice", "got another chance").await;
     browser.reads(".empty", "No dead letters").await;
     simulation.run_for(seconds(90));
