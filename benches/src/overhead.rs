@@ -82,8 +82,10 @@ async fn measure(at_once: usize, runs: usize) -> Result<Figures> {
         }
         let elapsed = began.elapsed();
         let commits = store.commits() - before;
-        let mut took: Vec<Duration> = durable::Journal::runs(&store, &durable::Filter::default())
-            .await?
+        let newest = durable::PageRequest::first(durable::LARGEST_PAGE);
+        let ended = durable::History::runs(&store, &durable::RunFilter::default(), &newest).await?;
+        let mut took: Vec<Duration> = ended
+            .items
             .iter()
             .filter_map(|run| Some(durable::until(run.created_at, run.ended_at?)))
             .collect();

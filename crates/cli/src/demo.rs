@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use durable::{Clock, Envelope, Filter, Journal, Run, Status, after};
+use durable::{Clock, Envelope, History, LARGEST_PAGE, PageRequest, Run, RunFilter, Status, after};
 use durable_local::{Store, SystemClock};
 use fibreflow::sandbox::BUCKET;
 use jiff::Timestamp;
@@ -102,15 +102,15 @@ impl Demo<'_> {
 
     /// Agents that the sandbox has not built before: of those it has, nothing is left to build.
     async fn agent_names(&self) -> Result<[String; 2]> {
-        let filter = Filter { workflow: Some("build-agent".into()), ..Filter::default() };
-        let earlier = self.store.runs(&filter).await?.len();
+        let filter = RunFilter { workflows: vec!["build-agent".into()], ..RunFilter::default() };
+        let earlier = self.store.runs(&filter, &PageRequest::first(LARGEST_PAGE)).await?.items.len();
         let number = if earlier == 0 { String::new() } else { format!("_{}", earlier + 1) };
         Ok(["sharepoint", "knowledge_base"].map(|name| format!("{name}{number}")))
     }
 
     async fn since(&self, began: Timestamp) -> Result<Vec<Run>> {
-        let mut runs = self.store.runs(&Filter { limit: 100, ..Filter::default() }).await?;
-        runs.retain(|run| run.created_at >= began);
+        let filter = RunFilter { from: Some(began), ..RunFilter::default() };
+        let mut runs = self.store.runs(&filter, &PageRequest::first(100)).await?.items;
         runs.reverse();
         Ok(runs)
     }

@@ -158,6 +158,7 @@ async fn listen(port: u16) -> Result<TcpListener> {
 fn api(store: &Store, configured: &Configured, registry: Registry, sandbox: bool) -> Arc<Api> {
     Arc::new(Api {
         store: store.clone(),
+        desk: store.desk(store.ports(None), catalogue::definitions().into()),
         definitions: catalogue::definitions(),
         left_out: configured.left_out.clone(),
         registry,

@@ -5,3 +5,9 @@
 pub(crate) fn setting(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
+
+/// Who uses this command, as the audit trail names them.
+pub(crate) fn who() -> String {
+    let name = setting("FIBREFLOW_USER").or_else(|| setting("USER"));
+    format!("cli:{}", name.as_deref().unwrap_or("unknown"))
+}

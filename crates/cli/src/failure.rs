@@ -38,6 +38,12 @@ impl From<durable::Error> for Failure {
     }
 }
 
+impl From<durable::ActionError> for Failure {
+    fn from(error: durable::ActionError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
 impl From<serde_json::Error> for Failure {
     fn from(error: serde_json::Error) -> Self {
         Self::new(error.to_string())

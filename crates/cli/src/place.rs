@@ -1,7 +1,7 @@
 //! Where runs are: in a folder of this machine, or in a stack on AWS.
 
-use durable::{Clock, Envelope, Filter, Ports, Run, RunId};
-use durable_local::{Accepted, Store, SystemClock};
+use durable::{Clock, Desk, Envelope, PageRequest, RunFilter, RunId};
+use durable_local::{Accepted, SystemClock};
 
 use crate::{
     args::CommandLine,
@@ -20,18 +20,8 @@ pub(crate) enum Place {
     Aws,
 }
 
-/// What commands that look at runs need of it.
-#[derive(Debug)]
-pub(crate) struct Runs {
-    pub(crate) ports: Ports,
-    store: Option<Store>,
-}
-
-/// How many of the newest runs on AWS are looked through for one whose id starts as somebody typed it.
-const NEWEST: usize = 1_000;
-
-/// The length of a whole id.
-const WHOLE: usize = 32;
+/// So many runs that an id's start may stand for are looked at.
+const SEVERAL: usize = 20;
 
 impl Place {
     pub(crate) fn new(line: &CommandLine) -> Self {
@@ -48,14 +38,15 @@ impl Place {
         }
     }
 
-    /// The runs that are there.
-    pub(crate) async fn runs(&self) -> Result<Runs> {
+    /// What is there to see and to steer.
+    pub(crate) async fn desk(&self) -> Result<Desk> {
+        let definitions = catalogue::definitions();
         match self {
             Self::Here(home) => {
                 let store = home.existing_store()?;
-                Ok(Runs { ports: store.ports(None), store: Some(store) })
+                Ok(store.desk(store.ports(None), definitions.into()))
             }
-            Self::Aws => Ok(Runs { ports: aws().await?, store: None }),
+            Self::Aws => aws_desk(definitions).await,
         }
     }
 
@@ -74,41 +65,29 @@ impl Place {
                     .map(|definition| definition.name.clone())
                     .collect();
                 let runs = starts.iter().map(|workflow| RunId::of(workflow, &event.id)).collect();
-                aws().await?.bus.publish(std::slice::from_ref(&event)).await?;
+                self.desk().await?.ports.bus.publish(std::slice::from_ref(&event)).await?;
                 Ok((Accepted { event_id: event.id, runs, starts, duplicate: false }, true))
             }
         }
     }
 }
 
-impl Runs {
-    /// The run whose id starts like this, if there is only one.
-    pub(crate) async fn find(&self, start: &str) -> Result<Run> {
-        let unknown = || unknown(start);
-        let found = match &self.store {
-            Some(store) => store.find(start, 4).await?,
-            None if start.len() == WHOLE => vec![RunId::from_text(start)],
-            None => {
-                let newest = Filter { limit: NEWEST, ..Filter::default() };
-                let newest = self.ports.journal.runs(&newest).await?;
-                newest
-                    .into_iter()
-                    .map(|run| run.id)
-                    .filter(|id| id.as_str().starts_with(start))
-                    .take(4)
-                    .collect()
-            }
-        };
-        match found.as_slice() {
-            [] => Err(unknown()),
-            [id] => self.ports.journal.run(id).await?.ok_or_else(unknown),
-            several => {
-                let ids: Vec<_> = several.iter().map(RunId::as_str).collect();
-                Err(Failure::new(format!(
-                    "the ids of several runs start with {start}: {}; give more of it",
-                    ids.join(", ")
-                )))
-            }
+/// The run whose id starts like this, if there is only one.
+pub(crate) async fn find(desk: &Desk, start: &str) -> Result<RunId> {
+    let filter = RunFilter { text: Some(start.to_owned()), ..RunFilter::default() };
+    let found = desk.history.runs(&filter, &PageRequest::first(SEVERAL)).await?.items;
+    // A text finds runs by their event and their key as well.
+    let ids: Vec<_> =
+        found.into_iter().map(|run| run.id).filter(|id| id.as_str().starts_with(start)).collect();
+    match ids.as_slice() {
+        [] => Err(unknown(start)),
+        [id] => Ok(id.clone()),
+        several => {
+            let ids: Vec<_> = several.iter().take(4).map(RunId::as_str).collect();
+            Err(Failure::new(format!(
+                "the ids of several runs start with {start}: {}; give more of it",
+                ids.join(", ")
+            )))
         }
     }
 }
@@ -123,17 +102,18 @@ pub(crate) fn now() -> jiff::Timestamp {
 }
 
 #[cfg(feature = "aws")]
-async fn aws() -> Result<Ports> {
+async fn aws_desk(definitions: Vec<durable::Definition>) -> Result<Desk> {
     let settings = durable_aws::Settings::from_env().map_err(|error| {
         let what = "a stack's outputs say what to set, see the README";
         Failure::new(format!("--aws: {}; {what}", error.message()))
     })?;
-    Ok(durable_aws::Aws::new(settings, durable_aws::Clients::from_env().await).ports(None))
+    let aws = durable_aws::Aws::new(settings, durable_aws::Clients::from_env().await);
+    Ok(aws.desk(aws.ports(None), definitions.into()))
 }
 
 #[cfg(not(feature = "aws"))]
 #[expect(clippy::unused_async, reason = "with the feature it waits")]
-async fn aws() -> Result<Ports> {
+async fn aws_desk(_definitions: Vec<durable::Definition>) -> Result<Desk> {
     Err(Failure::new(
         "this build knows no AWS: build one that does with `cargo build --release -p cli --features aws`",
     ))

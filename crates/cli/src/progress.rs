@@ -183,6 +183,7 @@ impl Observer for Progress {
             Happening::StepRecorded(record) => self.recorded(run, record),
             Happening::Suspended(suspension) => self.suspended(run, suspension),
             Happening::Finished(outcome) => self.finished(run, outcome),
+            Happening::Cancelled => {}
         }
     }
 }

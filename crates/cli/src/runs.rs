@@ -1,13 +1,17 @@
 //! `fibreflow runs`, `show` and `cancel`: runs, looked up and shown.
 
-use durable::{Filter, Ports, Run, RunDetail, RunId, RunSummary, StepView, until};
+use durable::{
+    ActionError, Desk, LARGEST_PAGE, PageRequest, Ports, Run, RunDetail, RunFilter, RunId, RunSummary,
+    StepView, until,
+};
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
     args,
+    environment::who,
     failure::{Failure, Result},
-    place::{Place, now, unknown},
+    place::{Place, find, now, unknown},
     terminal::{alarming, faint, paint, rows, say, status_cell, table},
     text,
 };
@@ -19,9 +23,13 @@ const SHORT_ID: usize = 8;
 const SHORT_VALUE: usize = 80;
 
 pub(crate) async fn list(place: &Place, runs: args::Runs) -> Result<()> {
-    let there = place.runs().await?;
-    let filter = Filter { workflow: runs.workflow, status: runs.status, limit: runs.limit };
-    let found = there.ports.journal.runs(&filter).await?;
+    let desk = place.desk().await?;
+    let filter = RunFilter {
+        workflows: runs.workflow.into_iter().collect(),
+        statuses: runs.status.into_iter().collect(),
+        ..RunFilter::default()
+    };
+    let found = newest(&desk, &filter, runs.limit).await?;
     if runs.json {
         say(serde_json::to_string_pretty(&found.iter().map(RunSummary::of).collect::<Vec<_>>())?);
         return Ok(());
@@ -48,33 +56,30 @@ pub(crate) async fn list(place: &Place, runs: args::Runs) -> Result<()> {
 }
 
 pub(crate) async fn show(place: &Place, show: args::Show) -> Result<()> {
-    let there = place.runs().await?;
-    let run = there.find(&show.run).await?;
+    let desk = place.desk().await?;
+    let id = find(&desk, &show.run).await?;
+    let run = desk.ports.journal.run(&id).await?.ok_or_else(|| unknown(&show.run))?;
+    let mut view = desk.run(&id).await?.ok_or_else(|| unknown(&show.run))?;
     let now = now();
-    let detail = detail(&there.ports, &run, now).await?;
+    view.detail = detail(&desk.ports, &run, now).await?;
     if show.json {
-        say(serde_json::to_string_pretty(&detail)?);
+        say(serde_json::to_string_pretty(&view)?);
     } else {
-        print(&run, &detail, now);
+        print(&run, &view.detail, now);
     }
     Ok(())
 }
 
 pub(crate) async fn cancel(place: &Place, cancel: args::Cancel) -> Result<()> {
-    let there = place.runs().await?;
-    let run = there.find(&cancel.run).await?;
-    match end(&there.ports, &run.id).await? {
-        Ended::Now(run) => say(format_args!("{} run {} is cancelled", run.workflow, run.id)),
-        Ended::Before(run) => {
-            return Err(Failure::new(format!(
-                "run {} had ended already: it is {}; `fibreflow show {}` tells how",
-                run.id,
-                run.status,
-                short_id(&run.id)
-            )));
+    let desk = place.desk().await?;
+    let id = find(&desk, &cancel.run).await?;
+    let run = desk.cancel(&who(), &id).await.map_err(|error| match error {
+        ActionError::Conflict(reason) => {
+            Failure::new(format!("{reason}; `fibreflow show {}` tells how", short_id(&id)))
         }
-        Ended::Unknown => return Err(unknown(&cancel.run)),
-    }
+        other => other.into(),
+    })?;
+    say(format_args!("{} run {} is cancelled", run.workflow, run.id));
     Ok(())
 }
 
@@ -84,28 +89,19 @@ pub(crate) async fn detail(ports: &Ports, run: &Run, now: Timestamp) -> Result<R
     Ok(RunDetail::of(run, &records, &*ports.blobs, now).await?)
 }
 
-/// How cancelling a run ended.
-#[derive(Debug)]
-pub(crate) enum Ended {
-    Now(Box<Run>),
-    Before(Box<Run>),
-    Unknown,
-}
-
-/// Cancels a run. What flow control holds for it is given back by whichever worker hears of it: here its services need
-/// not be known.
-pub(crate) async fn end(ports: &Ports, id: &RunId) -> Result<Ended> {
-    let now = now();
-    match ports.journal.run(id).await? {
-        None => return Ok(Ended::Unknown),
-        Some(run) if run.status.is_final() => return Ok(Ended::Before(Box::new(run))),
-        Some(_) => {}
+/// The newest runs that a filter lets through, at most so many; 0 for all.
+pub(crate) async fn newest(desk: &Desk, filter: &RunFilter, limit: usize) -> Result<Vec<Run>> {
+    let limit = if limit == 0 { usize::MAX } else { limit };
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let request = PageRequest { limit: (limit - found.len()).min(LARGEST_PAGE), after };
+        let page = desk.history.runs(filter, &request).await?;
+        found.extend(page.items);
+        if page.next.is_none() || found.len() >= limit {
+            return Ok(found);
+        }
+        after = page.next;
     }
-    let Some(run) = ports.journal.cancel(id, now).await? else { return Ok(Ended::Unknown) };
-    ports.wakeups.wake(&run.workflow, id, now).await?;
-    // It may have ended by itself in between.
-    let cancelled = run.status == durable::Status::Cancelled;
-    Ok(if cancelled { Ended::Now(Box::new(run)) } else { Ended::Before(Box::new(run)) })
 }
 
 pub(crate) fn short_id(id: &RunId) -> &str {

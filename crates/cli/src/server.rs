@@ -11,7 +11,9 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use durable::{Clock, Definition, Filter, Journal, RunId, RunSummary};
+use durable::{
+    ActionError, Clock, Definition, Desk, LARGEST_PAGE, PageRequest, RunFilter, RunId, RunSummary,
+};
 use durable_local::{Accepted, Store, SystemClock};
 use orchestrator::{Answer, Decision, Registry, Task, route};
 use serde::{Deserialize, Serialize};
@@ -23,7 +25,6 @@ use crate::{
     failure::Failure,
     guard,
     inbound::{self, Inbound, Problem, ProblemKind},
-    runs::{self, Ended},
 };
 
 /// Bodies up to this size are read and refused with a word on what is too large; larger ones are cut off.
@@ -36,6 +37,7 @@ const LISTED: usize = 100;
 #[derive(Debug)]
 pub(crate) struct Api {
     pub(crate) store: Store,
+    pub(crate) desk: Desk,
     pub(crate) definitions: Vec<Definition>,
     pub(crate) left_out: Vec<LeftOut>,
     pub(crate) registry: Registry,
@@ -181,27 +183,26 @@ async fn list_runs(State(api): State<Arc<Api>>, Query(listed): Query<Listed>) ->
     };
     let limit = match listed.limit.as_deref().filter(|limit| !limit.is_empty()) {
         None => LISTED,
-        Some(text) => text.parse().map_err(|_| wrong("limit", "a number; 0 for all"))?,
+        Some("0") => LARGEST_PAGE,
+        Some(text) => text.parse().map_err(|_| wrong("limit", "a number; 0 for as many as a list holds"))?,
     };
-    let workflow = listed.workflow.filter(|name| !name.is_empty());
-    let runs = api.store.runs(&Filter { workflow, status, limit }).await.map_err(broken)?;
-    Ok(Json(runs.iter().map(RunSummary::of).collect::<Vec<_>>()).into_response())
+    let workflows = listed.workflow.filter(|name| !name.is_empty()).into_iter().collect();
+    let filter = RunFilter { workflows, statuses: status.into_iter().collect(), ..RunFilter::default() };
+    let page = api.desk.runs(&filter, &PageRequest::first(limit)).await.map_err(broken)?;
+    Ok(Json(page.items).into_response())
 }
 
 async fn show_run(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Response, Refusal> {
-    let run = api.store.run(&RunId::from_text(&id)).await.map_err(broken)?.ok_or_else(|| unknown(&id))?;
-    Ok(Json(runs::detail(&api.store.ports(None), &run, SystemClock.now()).await?).into_response())
+    let run = api.desk.run(&RunId::from_text(&id)).await.map_err(broken)?.ok_or_else(|| unknown(&id))?;
+    Ok(Json(run).into_response())
 }
 
 async fn cancel_run(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Response, Refusal> {
-    match runs::end(&api.store.ports(None), &RunId::from_text(&id)).await? {
-        Ended::Now(run) => Ok(Json(RunSummary::of(&run)).into_response()),
-        Ended::Before(run) => Err(refuse(
-            StatusCode::CONFLICT,
-            format!("run {id} had ended already: it is {}", run.status),
-            None,
-        )),
-        Ended::Unknown => Err(unknown(&id)),
+    match api.desk.cancel("api", &RunId::from_text(&id)).await {
+        Ok(run) => Ok(Json(RunSummary::of(&run)).into_response()),
+        Err(ActionError::NotFound { .. }) => Err(unknown(&id)),
+        Err(ActionError::Failed(error)) => Err(broken(error)),
+        Err(error) => Err(refuse(StatusCode::CONFLICT, error.to_string(), None)),
     }
 }
 
@@ -224,7 +225,7 @@ async fn health(State(api): State<Arc<Api>>) -> Response {
             })
         })
         .collect();
-    match api.store.runs(&Filter { limit: 1, ..Filter::default() }).await {
+    match api.desk.runs(&RunFilter::default(), &PageRequest::first(1)).await {
         Ok(_) => {
             Json(json!({ "status": "ok", "sandbox": api.sandbox, "workflows": workflows })).into_response()
         }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use durable::{Clock, Observer, Ports, Random};
 
 use crate::{
-    Clients, Settings, SystemClock, SystemRandom, commit::Committers, ledger::Ledgers, table::Table,
+    Clients, Settings, SystemClock, SystemRandom, commit::Committers, ledger::Ledgers, pauses::Known,
+    table::Table,
 };
 
 /// The engine's ports over DynamoDB, SQS, EventBridge, EventBridge Scheduler and S3.
@@ -16,6 +17,7 @@ pub struct Aws {
     pub(crate) table: Table,
     pub(crate) committers: Committers,
     pub(crate) ledgers: Ledgers,
+    pub(crate) pauses: Known,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
 }
@@ -31,8 +33,8 @@ impl Aws {
             clock: clock.clone(),
             random: random.clone(),
         };
-        let (committers, ledgers) = (Committers::default(), Ledgers::default());
-        Arc::new(Self { settings, clients, table, committers, ledgers, clock, random })
+        let (committers, ledgers, pauses) = (Committers::default(), Ledgers::default(), Known::default());
+        Arc::new(Self { settings, clients, table, committers, ledgers, pauses, clock, random })
     }
 
     /// The engine's ports.
@@ -43,6 +45,7 @@ impl Aws {
             wakeups: self.clone(),
             bus: self.clone(),
             blobs: self.clone(),
+            pauses: self.clone(),
             clock: self.clock.clone(),
             random: self.random.clone(),
             observer,

@@ -44,7 +44,7 @@ const ENDED: usize = 50;
 /// What a pass did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Swept {
-    /// Runs woken whose lease had expired or whose wake-up was overdue.
+    /// Runs woken whose lease had expired, whose wake-up was overdue, or whose workflow's pause has ended.
     pub woken: usize,
     /// Slots freed whose run had ended.
     pub released: usize,
@@ -58,12 +58,31 @@ pub struct Swept {
 pub async fn sweep(aws: &Aws) -> Result<Swept> {
     let now = aws.clock.now();
     let mut swept = Swept { woken: aws.wake_the_overdue(now).await?, ..Swept::default() };
+    swept.woken += aws.tend_pauses(now).await?;
     aws.tend_lines(now, &mut swept).await?;
     swept.forgotten = aws.forget_the_ended(now).await?;
+    aws.note_sweep(now).await?;
     Ok(swept)
 }
 
+/// Where it is noted that a pass was made.
+pub(crate) fn sweep_key() -> Key {
+    Key::new("control", "sweep")
+}
+
 impl Aws {
+    async fn note_sweep(&self, now: Timestamp) -> Result<()> {
+        let mut item = sweep_key().item();
+        item.insert("at".to_owned(), ms(now));
+        self.table.put(item, "", Vec::new()).await.map(drop)
+    }
+
+    /// How many runs, of up to 1,000, nobody has woken or taken over in time.
+    #[cfg(feature = "console")]
+    pub(crate) async fn overdue(&self, now: Timestamp) -> Result<usize> {
+        Ok(self.due("run", before(now, GRACE), 1_000 / SHARDS as usize).await?.len())
+    }
+
     /// What is due in the index: in each partition of this kind, the first so many.
     async fn due(&self, kind: &str, before: Timestamp, limit: usize) -> Result<Vec<Item>> {
         let queries = (0..SHARDS).map(|shard| async move {

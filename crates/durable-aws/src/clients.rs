@@ -40,6 +40,8 @@ struct Inner {
     eventbridge: OnceLock<aws_sdk_eventbridge::Client>,
     scheduler: OnceLock<aws_sdk_scheduler::Client>,
     s3: OnceLock<aws_sdk_s3::Client>,
+    #[cfg(feature = "console")]
+    cloudwatch: OnceLock<aws_sdk_cloudwatch::Client>,
 }
 
 impl Clients {
@@ -59,6 +61,8 @@ impl Clients {
             eventbridge: OnceLock::new(),
             scheduler: OnceLock::new(),
             s3: OnceLock::new(),
+            #[cfg(feature = "console")]
+            cloudwatch: OnceLock::new(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -81,6 +85,12 @@ impl Clients {
     /// EventBridge Scheduler.
     pub fn scheduler(&self) -> &aws_sdk_scheduler::Client {
         self.inner.scheduler.get_or_init(|| aws_sdk_scheduler::Client::new(&self.inner.config))
+    }
+
+    /// CloudWatch.
+    #[cfg(feature = "console")]
+    pub fn cloudwatch(&self) -> &aws_sdk_cloudwatch::Client {
+        self.inner.cloudwatch.get_or_init(|| aws_sdk_cloudwatch::Client::new(&self.inner.config))
     }
 
     /// S3.

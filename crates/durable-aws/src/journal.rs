@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use durable::{
-    Begin, Checkpoint, Envelope, Error, Filter, Journal, Lease, Outcome, Result, Run, RunId, Status,
-    Suspended, Suspension, Written, after,
+    Begin, Checkpoint, Envelope, Error, Journal, Lease, Outcome, Result, Run, RunId, Status, Suspended,
+    Suspension, WaitingFor, Written, after,
     callback::{Answer, Settled, Token},
 };
 use jiff::Timestamp;
@@ -13,6 +13,7 @@ use crate::{
     commit::{self, STEP},
     failure::Reason,
     items::{Change, Item, creation, json, ms, n, s},
+    pauses,
     runs::{self, ALIVE, LEASABLE, Standing},
     table::{self, Range, Transacted},
 };
@@ -102,7 +103,7 @@ impl Journal for Aws {
         suspension: Suspension,
         records: &[Checkpoint],
     ) -> Result<Suspended> {
-        let change = suspended(lease, &suspension)?;
+        let change = suspended(lease, &suspension, self.clock.now())?;
         let committer = self.committers.of(lease);
         let (before, with) = records.split_at(records.len().saturating_sub(UNSAVED));
         for record in before {
@@ -186,10 +187,6 @@ impl Journal for Aws {
             Some(item) => self.read(&item).await.map(Some),
             None => Ok(None),
         }
-    }
-
-    async fn runs(&self, filter: &Filter) -> Result<Vec<Run>> {
-        self.list(filter).await
     }
 }
 
@@ -279,7 +276,7 @@ fn unsuspended(found: Option<&Item>, lease: &Lease) -> Result<Suspended> {
     Ok(if holds { Suspended::Signalled(answers::signals(found)) } else { Suspended::Fenced })
 }
 
-fn suspended(lease: &Lease, suspension: &Suspension) -> Result<Change> {
+fn suspended(lease: &Lease, suspension: &Suspension, now: Timestamp) -> Result<Change> {
     let mut change = commit::fence(lease);
     change.condition.push_str(if suspension.signals == 0 {
         " AND attribute_not_exists(#signals)"
@@ -303,6 +300,11 @@ fn suspended(lease: &Lease, suspension: &Suspension) -> Result<Change> {
         change.update.push_str(", #wake_at = :wake_at, #due_at = :wake_at");
         change.values.push((":wake_at", ms(wake_at)));
         " REMOVE #lease_until, #holder"
+    } else if suspension.waiting_for.contains(&WaitingFor::Paused) {
+        // Whoever ends the pause finds it there, in order of arrival.
+        change.update.push_str(", #due_shard = :paused, #due_at = :now");
+        change.values.extend([(":paused", s(pauses::shard_of(&lease.run))), (":now", ms(now))]);
+        " REMOVE #lease_until, #holder, #wake_at"
     } else {
         // Nothing is due: whoever frees the slot wakes it, and the caretaker watches the line.
         " REMOVE #lease_until, #holder, #wake_at, #due_shard, #due_at"

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use crate::{
     Aws,
     items::{Item, Key, n, number, s, text},
+    runs::shard,
     table::Outcome,
 };
 
@@ -92,8 +93,11 @@ impl Aws {
             }
             // A time, so that a ledger that was deleted and made anew never has a version that somebody remembers.
             let version = self.clock.now().as_millisecond().max(known.version + 1);
-            let mut item = Key::new(format!("throttle#{key}"), "ledger").item();
+            let mut item = self::key(key).item();
             item.extend([
+                // For whoever lists the keys. It never changes, so the index is written once a key.
+                ("due_shard".to_owned(), s(format!("throttle#{}", shard(key)))),
+                ("due_at".to_owned(), n(0)),
                 ("starts".to_owned(), s(text)),
                 ("version".to_owned(), n(version)),
                 ("expires_at".to_owned(), n(of_use_until.as_second())),
@@ -115,12 +119,18 @@ impl Aws {
     }
 }
 
+pub(crate) fn key(key: &str) -> Key {
+    Key::new(format!("throttle#{key}"), "ledger")
+}
+
 fn read(item: &Item) -> Result<Known> {
-    let version = number(item, "version").unwrap_or(0);
+    Ok(Known { version: number(item, "version").unwrap_or(0), starts: starts(item)? })
+}
+
+/// The starts of an item.
+pub(crate) fn starts(item: &Item) -> Result<Vec<Start>> {
     let starts = decode(text(item, "starts").unwrap_or_default());
-    starts
-        .map(|starts| Known { version, starts })
-        .ok_or_else(|| Error::fatal("a stored throttle ledger cannot be read"))
+    starts.ok_or_else(|| Error::fatal("a stored throttle ledger cannot be read"))
 }
 
 /// A line a start: milliseconds, `+` when it has started, the id. A quarter of its size as JSON.

@@ -5,6 +5,8 @@
 //!   control; `wakeups`, `bus`, `blobs`.
 //! - [`serve`]: the Lambda entry.
 //! - [`sweep`]: what the caretaker does every minute.
+//! - [`record`]: what the recorder does with a batch of events, so that people can look at them later.
+//! - With the feature `console`, `Aws::desk`: what people see and steer.
 //! - [`Metrics`]: CloudWatch's embedded metric format, on standard output. [`Traces`]: X-Ray, a trace a run.
 //!
 //! # The table
@@ -15,6 +17,9 @@
 //! | `run#<id>` | `step#<name>#<n>` | the record of a step |
 //! | `line#<key>` | `head`, `wait#<run>` | who holds a concurrency key, and who waits |
 //! | `throttle#<key>` | `ledger` | the starts of a throttled key |
+//! | `event#<id>` | `event`, `name`, `data` | an event of the past; its data when that is over 1 KB |
+//! | `audit#<time>#<id>` | `all`, `target` | a line of the audit trail |
+//! | `control` | `pause#<workflow>`, `sweep` | a pause; when the caretaker made its last pass |
 //!
 //! Both keys are strings. `expires_at` is the TTL attribute. Indexes: `listed` (global: `list_shard`, `list_at`, both strings;
 //! projects `status`), `due` (global: `due_shard` string, `due_at` number; projects `workflow`, `status`), `arrival` (local:
@@ -29,23 +34,41 @@ mod caretaker;
 mod clients;
 mod clock;
 mod commit;
+#[cfg(feature = "console")]
+mod dead_letters;
+#[cfg(feature = "console")]
+mod events;
 mod failure;
+mod fetch;
 mod gate;
 mod head;
+#[cfg(feature = "console")]
+mod history;
+#[cfg(feature = "console")]
+mod index;
 mod items;
 mod journal;
+#[cfg(feature = "console")]
+mod keys;
 mod lambda;
 mod ledger;
+#[cfg(feature = "console")]
 mod listing;
 #[cfg(feature = "local")]
 mod local;
 mod message;
 mod metrics;
+mod pauses;
+mod recorder;
 mod runs;
 mod settings;
 mod slots;
+#[cfg(feature = "console")]
+mod statistics;
 mod table;
 mod traces;
+#[cfg(feature = "console")]
+mod vitals;
 mod wakeups;
 
 pub use aws::Aws;
@@ -54,5 +77,6 @@ pub use clients::{Clients, loader};
 pub use clock::{SystemClock, SystemRandom};
 pub use lambda::{Function, serve};
 pub use metrics::Metrics;
+pub use recorder::record;
 pub use settings::{Queue, Settings};
 pub use traces::Traces;

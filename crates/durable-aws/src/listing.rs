@@ -1,118 +1,131 @@
 //! Lists of runs: an index of small items by workflow and time of creation, then the runs themselves.
 
-use std::collections::HashMap;
-
-use aws_sdk_dynamodb::types::KeysAndAttributes;
-use durable::{Envelope, Filter, Result, Run, RunId};
-use futures::future::try_join_all;
+use durable::{Cursor, Envelope, Page, PageRequest, Result, Run, RunFilter, RunId, Status};
 
 use crate::{
     Aws,
-    failure::failed,
-    items::{Item, Key, json, required, s, text},
-    runs::{self, LISTED, SHARDS},
-    table::Range,
+    index::{Wanted, below, cursor, place_of},
+    items::{Item, Key, json, required},
+    runs::{self, SHARDS},
 };
 
-/// Requests for one partition of the index, each of up to 1 MB of its small items: 7,000 runs or so.
-const PAGES: usize = 16;
+/// How often a page looks at another hundred runs for those that its filter wants.
+const ROUNDS: usize = 10;
 
-/// The longest list: a person reads it.
-const LONGEST: usize = 10_000;
-
-/// A request fetches so many items.
+/// How many runs are looked at in a round.
 const BATCH: usize = 100;
 
+/// The length of a whole id.
+const WHOLE: usize = 32;
+
 impl Aws {
-    /// Runs, newest first. A list ends at 10,000 runs, and a filter that matches few looks at the newest 100,000 or so of
-    /// each workflow.
-    pub(crate) async fn list(&self, filter: &Filter) -> Result<Vec<Run>> {
-        let limit = if filter.limit == 0 { LONGEST } else { filter.limit.min(LONGEST) };
-        let workflows: Vec<&str> = match &filter.workflow {
-            Some(workflow) => vec![workflow],
-            None => self.settings.queues.keys().map(String::as_str).collect(),
+    /// A page of runs, the newest first. What the index knows (workflow, time, status) is found there; what only the runs
+    /// themselves say is looked for among up to 1,000 of them a page.
+    pub(crate) async fn list(&self, filter: &RunFilter, page: &PageRequest) -> Result<Page<Run>> {
+        let below = below(page, filter.before)?;
+        if let Some(known) = self.known_by_name(filter).await? {
+            return Ok(page_of(known, filter, below.as_deref(), page.size()));
+        }
+        let is_narrow = filter.event_id.is_some()
+            || filter.event_name.is_some()
+            || filter.key.is_some()
+            || filter.text.is_some();
+        let size = page.size();
+        let ahead = if is_narrow { BATCH.max(size) } else { size + 1 };
+        let statuses = filter.statuses.iter().map(|status| status.as_str()).collect();
+        let mut wanted =
+            Wanted { partitions: self.partitions(&filter.workflows), statuses, from: filter.from, below };
+        let mut found: Vec<Run> = Vec::new();
+        for _ in 0..ROUNDS {
+            let slice = self.slice(&wanted, ahead).await?;
+            for items in slice.items.chunks(ahead) {
+                let runs = self.runs_of(items).await?;
+                found.extend(runs.into_iter().filter(|run| filter.matches(run)));
+                if found.len() > size {
+                    return Ok(Page::of(found, size, cursor_of));
+                }
+            }
+            wanted.below = slice.frontier;
+            if wanted.below.is_none() {
+                break;
+            }
+        }
+        Ok(Page { items: found, next: wanted.below.as_deref().map(cursor) })
+    }
+
+    /// The partitions of the index that hold these workflows' runs; without any, those of all workflows there are.
+    pub(crate) fn partitions(&self, workflows: &[String]) -> Vec<String> {
+        let known = self.settings.queues.keys();
+        let names: Vec<&String> =
+            if workflows.is_empty() { known.collect() } else { workflows.iter().collect() };
+        names
+            .iter()
+            .flat_map(|workflow| (0..SHARDS).map(move |shard| format!("{workflow}#{shard}")))
+            .collect()
+    }
+
+    /// The runs that a filter names by an id: their own, or their event's. `None` when it does not.
+    async fn known_by_name(&self, filter: &RunFilter) -> Result<Option<Vec<Run>>> {
+        let of_event = async |id: &str| {
+            let runs = self.started_by(&[id.to_owned()], &filter.workflows).await?;
+            Ok::<_, durable::Error>(runs.into_iter().flatten().collect::<Vec<_>>())
         };
-        let partitions =
-            workflows.iter().flat_map(|workflow| (0..SHARDS).map(move |shard| format!("{workflow}#{shard}")));
-        let queries = partitions.map(|partition| self.newest(partition, filter, limit));
-        let mut found: Vec<_> = try_join_all(queries).await?.into_iter().flatten().collect();
-        found.sort_unstable_by(|a, b| text(b, "list_at").cmp(&text(a, "list_at")));
-        found.truncate(limit);
-        let keys = found
+        if let Some(id) = &filter.event_id {
+            return of_event(id).await.map(Some);
+        }
+        let Some(text) = &filter.text else { return Ok(None) };
+        if text.len() == WHOLE
+            && let Some(item) = self.table.get(&runs::key(&RunId::from_text(text))).await?
+        {
+            return Ok(Some(vec![self.read(&item).await?]));
+        }
+        let runs = of_event(text).await?;
+        Ok(if runs.is_empty() { None } else { Some(runs) })
+    }
+
+    /// The runs of these items of the index, in their order. One that is not found was deleted a moment ago.
+    async fn runs_of(&self, listed: &[Item]) -> Result<Vec<Run>> {
+        let keys = listed
             .iter()
             .map(|item| Ok(Key::new(required(item, "pk")?, "run")))
             .collect::<Result<Vec<_>>>()?;
-        let items = self.fetch(&keys).await?;
+        self.fetch_runs(&keys).await
+    }
+
+    /// These runs, in their order; those that are not there are left out.
+    pub(crate) async fn fetch_runs(&self, keys: &[Key]) -> Result<Vec<Run>> {
+        let items = self.fetch(keys).await?;
         let apart = items.values().filter(|item| runs::event_is_apart(item));
         let apart =
             apart.map(|item| Ok(Key::new(required(item, "pk")?, "event"))).collect::<Result<Vec<_>>>()?;
         let events = self.fetch(&apart).await?;
-        let mut listed = Vec::with_capacity(keys.len());
-        // A run that is not found was deleted a moment ago.
+        let mut found = Vec::with_capacity(keys.len());
         for item in keys.iter().filter_map(|key| items.get(&key.pk)) {
             let event = events.get(required(item, "pk")?);
             let event = event.map(|event| json::<Envelope>(event, "event")).transpose()?.flatten();
-            listed.push(runs::run(item, event)?);
-        }
-        // The index may be a moment behind the runs.
-        listed.retain(|run| filter.status.is_none_or(|status| run.status == status));
-        Ok(listed)
-    }
-
-    async fn newest(&self, partition: String, filter: &Filter, limit: usize) -> Result<Vec<Item>> {
-        let mut values = vec![(":partition", s(partition))];
-        values.extend(filter.status.map(|status| (":status", s(status.as_str()))));
-        let range = Range {
-            index: Some(LISTED),
-            condition: "#list_shard = :partition",
-            filter: filter.status.map(|_| "#status = :status"),
-            values,
-            consistent: false,
-            backwards: true,
-            limit,
-            pages: PAGES,
-        };
-        self.table.query(&range).await
-    }
-
-    /// Items by partition; those that are not there are left out.
-    pub(crate) async fn fetch(&self, keys: &[Key]) -> Result<HashMap<String, Item>> {
-        let batches = keys.chunks(BATCH).map(|keys| self.fetch_batch(keys));
-        Ok(try_join_all(batches).await?.into_iter().flatten().collect())
-    }
-
-    async fn fetch_batch(&self, keys: &[Key]) -> Result<Vec<(String, Item)>> {
-        let mut found = Vec::new();
-        let mut left: Vec<Item> = keys.iter().map(Key::item).collect();
-        while !left.is_empty() {
-            let wanted = KeysAndAttributes::builder().set_keys(Some(left)).consistent_read(true).build()?;
-            let request =
-                self.clients.dynamodb().batch_get_item().request_items(&self.settings.table, wanted);
-            let output = request.send().await.map_err(|error| failed("DynamoDB: BatchGetItem", error))?;
-            for item in output.responses.into_iter().flat_map(HashMap::into_values).flatten() {
-                found.push((required(&item, "pk")?.to_owned(), item));
-            }
-            // An answer holds up to 16 MB; the rest is asked for again.
-            let rest = output.unprocessed_keys.and_then(|mut rest| rest.remove(&self.settings.table));
-            left = rest.map(|rest| rest.keys).unwrap_or_default();
+            found.push(runs::run(item, event)?);
         }
         Ok(found)
     }
 
-    /// Which of these runs have ended, or do not exist any more.
-    pub(crate) async fn no_longer_alive(&self, runs: &[RunId]) -> Result<Vec<RunId>> {
-        let keys: Vec<_> = runs.iter().map(runs::key).collect();
-        let items = self.fetch(&keys).await?;
-        let mut ended = Vec::new();
-        for run in runs {
-            let is_alive = match items.get(&runs::partition(run)) {
-                Some(item) => !runs::status(item)?.is_final(),
-                None => false,
-            };
-            if !is_alive {
-                ended.push(run.clone());
-            }
-        }
-        Ok(ended)
+    /// The oldest run of all that have not started, among the newest 10,000 of these or so.
+    pub(crate) async fn oldest_queued(&self) -> Result<Option<RunId>> {
+        let partitions = self.partitions(&[]);
+        let wanted = Wanted { partitions, statuses: vec![Status::Queued.as_str()], ..Wanted::default() };
+        let slice = self.slice(&wanted, 10_000).await?;
+        let oldest = slice.items.iter().min_by_key(|item| place_of(item));
+        oldest.map(|item| Ok(RunId::from_text(required(item, "pk")?.trim_start_matches("run#")))).transpose()
     }
+}
+
+fn cursor_of(run: &Run) -> Cursor {
+    Cursor::of(run.created_at, run.id.as_str())
+}
+
+/// A page of runs that are all here.
+fn page_of(mut runs: Vec<Run>, filter: &RunFilter, below: Option<&str>, size: usize) -> Page<Run> {
+    let place = |run: &Run| crate::recorder::place(run.created_at, run.id.as_str());
+    runs.retain(|run| filter.matches(run) && below.is_none_or(|below| place(run).as_str() < below));
+    runs.sort_unstable_by_key(|run| std::cmp::Reverse(place(run)));
+    Page::of(runs, size, cursor_of)
 }

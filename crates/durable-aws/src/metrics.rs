@@ -2,13 +2,13 @@
 
 use std::io::Write;
 
-use durable::{Clock, Happening, Observer, Outcome, Run, StepState, until};
+use durable::{Clock, Happening, Observer, Outcome, Run, StepState, seconds, until};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{SystemClock, Traces};
 
-const NAMESPACE: &str = "Durable";
+pub(crate) const NAMESPACE: &str = "Durable";
 
 /// Counts runs and times steps, by workflow, on standard output.
 #[derive(Debug, Clone, Copy, Default)]
@@ -88,7 +88,11 @@ fn measured(run: &Run, happened: &Happening<'_>, now: Timestamp) -> Vec<Measure>
             };
             vec![one(name), ("RunDuration", "Milliseconds", millis(run.created_at, now))]
         }
-        Happening::StepStarted(..) | Happening::Suspended(_) => Vec::new(),
+        // Its cancellation wakes it at once. What else would have woken it comes later, and counts nothing.
+        Happening::Cancelled if run.ended_at.is_some_and(|ended_at| until(ended_at, now) < seconds(60)) => {
+            vec![one("RunsCancelled")]
+        }
+        Happening::StepStarted(..) | Happening::Suspended(_) | Happening::Cancelled => Vec::new(),
     }
 }
 
@@ -121,7 +125,7 @@ fn line(workflow: &str, measured: &[Measure], now: Timestamp) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use durable::{Checkpoint, Envelope, Error, Payload, StepId, StepKind, after, seconds};
+    use durable::{Checkpoint, Envelope, Error, Payload, StepId, StepKind, after};
 
     use super::*;
 
@@ -183,5 +187,8 @@ mod tests {
         assert_eq!(recorded(retrying), [("StepsRetried", "Count", 1)]);
         let ended = measured(&run(), &Happening::Finished(&Outcome::Completed(output)), at(22));
         assert_eq!(ended, [("RunsCompleted", "Count", 1), ("RunDuration", "Milliseconds", 20_000)]);
+        let cancelled = Run { ended_at: Some(at(20)), ..run() };
+        assert_eq!(measured(&cancelled, &Happening::Cancelled, at(22)), [("RunsCancelled", "Count", 1)]);
+        assert_eq!(measured(&cancelled, &Happening::Cancelled, at(90)), [], "a wake-up that was on its way");
     }
 }

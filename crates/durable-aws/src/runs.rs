@@ -11,8 +11,6 @@ use crate::{
     items::{Item, Key, json, ms, n, number, parsed, required, s, text, time},
 };
 
-/// The index of runs by workflow and time of creation.
-pub(crate) const LISTED: &str = "listed";
 /// The index of what the caretaker looks at, by the time to look.
 pub(crate) const DUE: &str = "due";
 

@@ -133,7 +133,7 @@ impl Aws {
         Err(Error::new(format!("the line of {key} is handed over by many at once")))
     }
 
-    async fn first_in_line(&self, key: &str, count: usize) -> Result<Vec<RunId>> {
+    pub(crate) async fn first_in_line(&self, key: &str, count: usize) -> Result<Vec<RunId>> {
         let range = Range {
             index: Some(ARRIVAL),
             condition: "#pk = :pk AND #ticket > :zero",

@@ -62,6 +62,15 @@ pub(crate) struct Range<'a> {
     pub(crate) pages: usize,
 }
 
+/// A part of a range.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) items: Vec<Item>,
+    /// The keys of the last item that was looked at, when more may follow.
+    #[cfg_attr(not(feature = "console"), expect(dead_code, reason = "only lists for people go by pages"))]
+    pub(crate) last: Option<Item>,
+}
+
 impl Table {
     pub(crate) async fn update(&self, change: &Change) -> Result<Outcome> {
         for meeting in 0..MEETINGS {
@@ -101,7 +110,7 @@ impl Table {
             let request = self.clients.dynamodb().put_item().table_name(&self.name);
             let request = request
                 .set_item(Some(item.clone()))
-                .condition_expression(condition)
+                .set_condition_expression((!condition.is_empty()).then(|| condition.to_owned()))
                 .set_expression_attribute_names(names.clone())
                 .set_expression_attribute_values(values.clone())
                 .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
@@ -157,6 +166,11 @@ impl Table {
 
     /// All items of a range, page by page.
     pub(crate) async fn query(&self, range: &Range<'_>) -> Result<Vec<Item>> {
+        Ok(self.query_part(range).await?.items)
+    }
+
+    /// Items of a range, page by page, and how far it was looked through.
+    pub(crate) async fn query_part(&self, range: &Range<'_>) -> Result<Part> {
         let mut items = Vec::new();
         let mut from = None;
         for _ in 0..range.pages {
@@ -181,13 +195,18 @@ impl Table {
                 })
                 .set_exclusive_start_key(from);
             let output = request.send().await.map_err(|error| failed("DynamoDB: Query", error))?;
-            items.extend(output.items.unwrap_or_default().into_iter().take(left));
+            let found = output.items.unwrap_or_default();
+            let cut = found.len() > left;
+            items.extend(found.into_iter().take(left));
             from = output.last_evaluated_key.filter(|key| !key.is_empty());
+            if cut {
+                from = items.last().cloned();
+            }
             if from.is_none() || items.len() >= range.limit {
                 break;
             }
         }
-        Ok(items)
+        Ok(Part { items, last: from })
     }
 
     /// Waits a little, and not as long as whoever else waits.

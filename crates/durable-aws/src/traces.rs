@@ -65,7 +65,7 @@ impl Observer for Traces {
                 }
                 return;
             }
-            Happening::StepStarted(..) => return,
+            Happening::StepStarted(..) | Happening::Cancelled => return,
             Happening::Suspended(_) => false,
             Happening::Finished(outcome) => matches!(outcome, Outcome::Failed(_)),
         };

@@ -57,7 +57,7 @@ impl Aws {
         self.send(workflow, body, delay(now, at).unwrap_or(0), deferrals + 1).await
     }
 
-    async fn send(&self, workflow: &str, body: String, delay: i32, deferrals: u32) -> Result<()> {
+    pub(crate) async fn send(&self, workflow: &str, body: String, delay: i32, deferrals: u32) -> Result<()> {
         let queue = self.settings.queue(workflow)?;
         let mut request = self.clients.sqs().send_message().queue_url(&queue.url);
         if deferrals > 0 {

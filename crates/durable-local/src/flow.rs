@@ -7,7 +7,7 @@ use durable::{
     throttle::{self, Start},
 };
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use crate::store::{Store, ms, time};
 
@@ -41,15 +41,7 @@ fn on_line<T>(
     decide: impl FnOnce(&mut Vec<Member>) -> T,
 ) -> rusqlite::Result<T> {
     let mut query = db.prepare_cached("select run_id, place from members where key = ? order by seq")?;
-    let rows = query.query_map([key], |row| {
-        let place = match row.get_ref(1)?.as_str()? {
-            "holding" => Place::Holding,
-            "handed" => Place::Handed,
-            _ => Place::Waiting,
-        };
-        Ok(Member { run: RunId::from_text(row.get::<_, String>(0)?), place })
-    })?;
-    let mut line = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut line = query.query_map([key], member)?.collect::<rusqlite::Result<Vec<_>>>()?;
     let before = line.clone();
     let answer = decide(&mut line);
 
@@ -78,10 +70,7 @@ fn on_ledger<T>(
     key: &str,
     decide: impl FnOnce(&mut Vec<Start>) -> T,
 ) -> rusqlite::Result<T> {
-    let mut query = db.prepare_cached("select id, at, started from starts where key = ? order by at, id")?;
-    let rows = query
-        .query_map([key], |row| Ok(Start { id: row.get(0)?, at: time(row.get(1)?), started: row.get(2)? }))?;
-    let mut ledger = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut ledger = starts(db, key)?;
     let before = ledger.clone();
     let answer = decide(&mut ledger);
 
@@ -95,4 +84,21 @@ fn on_ledger<T>(
         put.execute(params![key, changed.id, ms(changed.at), changed.started])?;
     }
     Ok(answer)
+}
+
+/// A row of a run's id and its place.
+pub(crate) fn member(row: &Row<'_>) -> rusqlite::Result<Member> {
+    let place = match row.get_ref(1)?.as_str()? {
+        "holding" => Place::Holding,
+        "handed" => Place::Handed,
+        _ => Place::Waiting,
+    };
+    Ok(Member { run: RunId::from_text(row.get::<_, String>(0)?), place })
+}
+
+/// A key's ledger.
+pub(crate) fn starts(db: &Connection, key: &str) -> rusqlite::Result<Vec<Start>> {
+    let mut query = db.prepare_cached("select id, at, started from starts where key = ? order by at, id")?;
+    let start = |row: &Row<'_>| Ok(Start { id: row.get(0)?, at: time(row.get(1)?), started: row.get(2)? });
+    query.query_map([key], start)?.collect()
 }

@@ -2,14 +2,17 @@
 
 use async_trait::async_trait;
 use durable::{
-    Begin, Checkpoint, FINAL, Filter, Journal, Lease, Outcome, Result, Run, RunId, Status, StepId, Suspended,
-    Suspension, Written,
+    Begin, Checkpoint, FINAL, Journal, Lease, Outcome, Result, Run, RunId, Status, StepId, StepState,
+    Suspended, Suspension, Tally, Written,
     callback::{self, Answer, Settled, Token, Verdict},
 };
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::store::{Store, json, ms, parsed, time};
+use crate::{
+    store::{Store, json, ms, parsed, time},
+    tallies,
+};
 
 #[async_trait]
 impl Journal for Store {
@@ -41,12 +44,7 @@ impl Journal for Store {
 
     async fn checkpoints(&self, run: &RunId) -> Result<Vec<Checkpoint>> {
         let run = run.clone();
-        self.read(move |db| {
-            let mut query = db.prepare_cached("select record from steps where run_id = ? order by seq")?;
-            let records = query.query_map([run.as_str()], |row| parsed(row.get_ref(0)?.as_str()?))?;
-            records.collect()
-        })
-        .await
+        self.read(move |db| records(db, &run)).await
     }
 
     async fn checkpoint(
@@ -56,8 +54,8 @@ impl Journal for Store {
     ) -> Result<Written<Option<Checkpoint>>> {
         let (lease, record) = (lease.clone(), checkpoint.clone());
         self.write(move |db| {
-            let Some(_) = held(db, &lease)? else { return Ok(Written::Fenced) };
-            Ok(Written::Done(record_step(db, &lease.run, &record)?))
+            let Some(run) = held(db, &lease)? else { return Ok(Written::Fenced) };
+            Ok(Written::Done(record_step(db, &run, &record)?))
         })
         .await
     }
@@ -75,11 +73,13 @@ impl Journal for Store {
                 return Ok(Suspended::Signalled(run.signals));
             }
             for record in &records {
-                record_step(db, &lease.run, record)?;
+                record_step(db, &run, record)?;
             }
+            let before = run.clone();
             (run.status, run.waiting_for) = (suspension.status, suspension.waiting_for);
             (run.wake_at, run.failures) = (suspension.wake_at, suspension.failures);
             run.started_at = run.started_at.or(suspension.started_at);
+            tallies::add(db, &run.workflow, Tally::of_run(&before, &run))?;
             update(db, &run, None, None)?;
             Ok(Suspended::Done)
         })
@@ -101,12 +101,13 @@ impl Journal for Store {
         let (lease, outcome) = (lease.clone(), outcome.clone());
         self.write(move |db| {
             let Some(mut run) = held(db, &lease)? else { return Ok(Written::Fenced) };
+            let before = run.clone();
             run.started_at = run.started_at.or(started_at);
             match outcome {
                 Outcome::Completed(output) => (run.status, run.output) = (Status::Completed, Some(output)),
                 Outcome::Failed(error) => (run.status, run.error) = (Status::Failed, Some(error)),
             }
-            end(db, &mut run, now)?;
+            end(db, &before, &mut run, now)?;
             Ok(Written::Done(()))
         })
         .await
@@ -117,10 +118,11 @@ impl Journal for Store {
         self.write(move |db| {
             let Some(mut run) = read(db, &run)? else { return Ok(None) };
             if !run.status.is_final() {
+                let before = run.clone();
                 run.status = Status::Cancelled;
                 // The next epoch fences off whoever is at work.
                 run.epoch += 1;
-                end(db, &mut run, now)?;
+                end(db, &before, &mut run, now)?;
             }
             Ok(Some(run))
         })
@@ -131,52 +133,46 @@ impl Journal for Store {
         let run = run.clone();
         self.read(move |db| read(db, &run)).await
     }
-
-    async fn runs(&self, filter: &Filter) -> Result<Vec<Run>> {
-        let filter = filter.clone();
-        self.read(move |db| {
-            let limit = if filter.limit == 0 { -1 } else { i64::try_from(filter.limit).unwrap_or(-1) };
-            let mut query = db.prepare_cached(
-                "select run from runs where (?1 is null or workflow = ?1) and (?2 is null or status = ?2)
-                 order by seq desc limit ?3",
-            )?;
-            let status = filter.status.map(Status::as_str);
-            let runs = query.query_map(params![filter.workflow, status, limit], |row| {
-                parsed(row.get_ref(0)?.as_str()?)
-            })?;
-            runs.collect()
-        })
-        .await
-    }
-}
-
-impl Store {
-    /// The ids of runs that start with this text, at most so many.
-    pub async fn find(&self, start: &str, limit: usize) -> Result<Vec<RunId>> {
-        // The text after all that start alike: ids are ASCII.
-        let (from, to) = (start.to_owned(), format!("{start}\u{7f}"));
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.read(move |db| {
-            let mut query =
-                db.prepare_cached("select id from runs where id >= ? and id < ? order by id limit ?")?;
-            let ids = query.query_map(params![from, to, limit], |row| row.get::<_, String>(0))?;
-            ids.map(|id| id.map(RunId::from_text)).collect()
-        })
-        .await
-    }
 }
 
 /// Creates a run, unless there is one with its id.
 pub(crate) fn insert(db: &Connection, run: &Run) -> rusqlite::Result<bool> {
     let mut insert = db.prepare_cached(
-        "insert into runs (id, workflow, status, epoch, run) values (?, ?, ?, ?, ?) on conflict do nothing",
+        "insert into runs (id, workflow, status, epoch, run, created_at, event_id, event_name, key)
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing",
     )?;
-    let inserted =
-        insert.execute(params![run.id.as_str(), run.workflow, run.status.as_str(), run.epoch, json(run)?])?;
+    let inserted = insert.execute(params![
+        run.id.as_str(),
+        run.workflow,
+        run.status.as_str(),
+        run.epoch,
+        json(run)?,
+        ms(run.created_at),
+        run.event.id,
+        run.event.name,
+        run.key,
+    ])?;
     Ok(inserted == 1)
 }
 
-fn read(db: &Connection, run: &RunId) -> rusqlite::Result<Option<Run>> {
+/// Creates a run with the records of its first steps, unless there is one with its id.
+pub(crate) fn create(db: &Connection, run: &Run, records: &[Checkpoint]) -> rusqlite::Result<bool> {
+    let created = insert(db, run)?;
+    if created {
+        for record in records {
+            record_step(db, run, record)?;
+        }
+    }
+    Ok(created)
+}
+
+/// The records of a run's steps, in the order in which they were first written.
+pub(crate) fn records(db: &Connection, run: &RunId) -> rusqlite::Result<Vec<Checkpoint>> {
+    let mut query = db.prepare_cached("select record from steps where run_id = ? order by seq")?;
+    query.query_map([run.as_str()], |row| parsed(row.get_ref(0)?.as_str()?))?.collect()
+}
+
+pub(crate) fn read(db: &Connection, run: &RunId) -> rusqlite::Result<Option<Run>> {
     let mut query = db.prepare_cached("select run from runs where id = ?")?;
     query.query_row([run.as_str()], |row| parsed(row.get_ref(0)?.as_str()?)).optional()
 }
@@ -225,7 +221,7 @@ fn settle(db: &Connection, token: &Token, answer: &Answer, now: Timestamp) -> ru
         Verdict::Nothing => return Ok(Settled::Done(None)),
         Verdict::Record(record, wakes) => (record, wakes),
     };
-    record_step(db, &token.run, &record)?;
+    record_step(db, &run, &record)?;
     if !wakes {
         return Ok(Settled::Done(None));
     }
@@ -239,10 +235,11 @@ fn settle(db: &Connection, token: &Token, answer: &Answer, now: Timestamp) -> ru
     Ok(Settled::Done(Some(Box::new(run))))
 }
 
-fn end(db: &Connection, run: &mut Run, now: Timestamp) -> rusqlite::Result<()> {
+fn end(db: &Connection, before: &Run, run: &mut Run, now: Timestamp) -> rusqlite::Result<()> {
     run.ended_at = Some(now);
     run.waiting_for.clear();
     run.wake_at = None;
+    tallies::add(db, &run.workflow, Tally::of_run(before, run))?;
     update(db, run, None, None)
 }
 
@@ -262,7 +259,13 @@ fn update(
 }
 
 /// Writes a step's record, unless the one there is has come further: then that is answered.
-fn record_step(db: &Connection, run: &RunId, record: &Checkpoint) -> rusqlite::Result<Option<Checkpoint>> {
+fn record_step(db: &Connection, run: &Run, record: &Checkpoint) -> rusqlite::Result<Option<Checkpoint>> {
+    if matches!(record.state, StepState::Retrying { .. }) {
+        let before = read_step(db, &run.id, &record.step)?;
+        if before.as_ref().is_none_or(|before| record.replaces(before)) {
+            tallies::add(db, &run.workflow, Tally::of_record(before.as_ref(), record))?;
+        }
+    }
     // The order of first records is kept: a replaced record keeps its number.
     let mut write = db.prepare_cached(
         "insert into steps (run_id, name, nth, seq, rank, record)
@@ -271,11 +274,11 @@ fn record_step(db: &Connection, run: &RunId, record: &Checkpoint) -> rusqlite::R
          where rank <= excluded.rank and rank < ?6",
     )?;
     let (name, nth) = (&record.step.name, record.step.nth);
-    let written = write.execute(params![run.as_str(), name, nth, record.rank(), json(record)?, FINAL])?;
+    let written = write.execute(params![run.id.as_str(), name, nth, record.rank(), json(record)?, FINAL])?;
     if written == 1 {
         return Ok(None);
     }
-    read_step(db, run, &record.step)
+    read_step(db, &run.id, &record.step)
 }
 
 fn read_step(db: &Connection, run: &RunId, step: &StepId) -> rusqlite::Result<Option<Checkpoint>> {

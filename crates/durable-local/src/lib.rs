@@ -9,13 +9,20 @@
 
 mod bus;
 mod clock;
+mod dead_letters;
 mod flow;
+mod history;
 mod journal;
+mod keys;
 mod liveness;
 mod messages;
+mod pauses;
 mod schedule;
 mod schema;
+mod search;
 mod store;
+mod tallies;
+mod vitals;
 mod worker;
 mod writer;
 

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use durable::{Blobs, Definition, Error, Observer, Ports, Result};
+use durable::{Blobs, Definition, Desk, Error, Observer, Ports, Result};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, params, types::Type};
 use serde::{Serialize, de::DeserializeOwned};
@@ -31,8 +31,11 @@ struct Inner {
     writer: Writer,
     /// Readers never wait for a commit; one at a time is enough for what is read here.
     reader: Mutex<Connection>,
+    /// For what people look at, so that a long list keeps no worker waiting.
+    viewer: Mutex<Connection>,
     /// Which workflows an event starts.
     listeners: HashMap<String, Vec<String>>,
+    definitions: HashMap<String, Definition>,
     /// Told when a message was written by this process.
     messages: Notify,
     /// The name under which this process holds leases and messages; see `liveness`.
@@ -51,11 +54,13 @@ impl Store {
             schema::prepare(&mut connection)?;
             Ok(connection)
         };
-        let (writing, reading) = connect()
-            .and_then(|writing| Ok((writing, connect()?)))
+        let (writing, reading, viewing) = connect()
+            .and_then(|writing| Ok((writing, connect()?, connect()?)))
             .map_err(|error: rusqlite::Error| explain(&error))?;
         let mut listeners: HashMap<String, Vec<String>> = HashMap::new();
+        let mut definitions = HashMap::new();
         for workflow in workflows {
+            definitions.insert(workflow.name.clone(), workflow.clone());
             for event in &workflow.events {
                 listeners.entry(event.clone()).or_default().push(workflow.name.clone());
             }
@@ -64,7 +69,9 @@ impl Store {
             home: home.to_owned(),
             writer: Writer::start(writing)?,
             reader: Mutex::new(reading),
+            viewer: Mutex::new(viewing),
             listeners,
+            definitions,
             messages: Notify::new(),
             owner: Mutex::new(None),
         };
@@ -79,10 +86,24 @@ impl Store {
             gate: store.clone(),
             wakeups: store.clone(),
             bus: store.clone(),
-            blobs: store,
+            blobs: store.clone(),
+            pauses: store,
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
             observer,
+        }
+    }
+
+    /// What people see and steer, with these workflows: those that run, for all that a definition says.
+    pub fn desk(&self, ports: Ports, definitions: Arc<[Definition]>) -> Desk {
+        let store = Arc::new(self.clone());
+        Desk {
+            ports,
+            history: store.clone(),
+            keys: store.clone(),
+            dead_letters: store.clone(),
+            vitals: store,
+            definitions,
         }
     }
 
@@ -97,6 +118,14 @@ impl Store {
 
     pub(crate) fn listeners(&self, event: &str) -> &[String] {
         self.inner.listeners.get(event).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn definition(&self, workflow: &str) -> Option<&Definition> {
+        self.inner.definitions.get(workflow)
+    }
+
+    pub(crate) fn workflows(&self) -> impl Iterator<Item = &str> {
+        self.inner.definitions.keys().map(String::as_str)
     }
 
     pub(crate) fn messages(&self) -> &Notify {
@@ -125,6 +154,19 @@ impl Store {
     ) -> Result<T> {
         let store = self.clone();
         tokio::task::spawn_blocking(move || query(&store.reader())).await?.map_err(storage)
+    }
+
+    /// As [`read`](Self::read), for what people look at.
+    pub(crate) async fn look<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let store = self.clone();
+        tokio::task::spawn_blocking(move || query(&store.viewer())).await?.map_err(storage)
+    }
+
+    pub(crate) fn viewer(&self) -> MutexGuard<'_, Connection> {
+        self.inner.viewer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// For what is read so often and so quickly that a thread of its own would cost more.

@@ -27,6 +27,9 @@ const POLL: Duration = Duration::from_millis(50);
 /// How often the store is put in order.
 const UPKEEP: Duration = seconds(1);
 
+/// How often it is noted that this was done: a write each time.
+const NOTED: Duration = seconds(30);
+
 /// How many times a message may fail before it goes to the dead letters.
 const RECEIVES: u32 = 20;
 
@@ -78,7 +81,8 @@ impl Worker {
         let workflows = serde_json::to_string(&self.runnables.keys().collect::<Vec<_>>())?;
         let mut at_work: JoinSet<()> = JoinSet::new();
         let mut held: HashMap<Id, i64> = HashMap::new();
-        let upkeep = Upkeep { worker: &self, last_kept: Mutex::new(SystemClock.now()) };
+        let upkeep =
+            Upkeep { worker: &self, last_kept: Mutex::new(SystemClock.now()), last_noted: Mutex::default() };
         let mut tick = interval(UPKEEP);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stop = std::pin::pin!(stop);
@@ -123,6 +127,7 @@ impl Worker {
 struct Upkeep<'a> {
     worker: &'a Worker,
     last_kept: Mutex<Timestamp>,
+    last_noted: Mutex<Option<Timestamp>>,
 }
 
 impl Upkeep<'_> {
@@ -141,6 +146,11 @@ impl Upkeep<'_> {
         }
         liveness::reap(store, now).await?;
         sweep(store, now).await?;
+        let mut last_noted = self.last_noted.lock().await;
+        if last_noted.is_none_or(|last| after(last, NOTED) <= now) {
+            store.note_sweep(now).await?;
+            *last_noted = Some(now);
+        }
         for schedule in &self.worker.schedules {
             schedule.fire(store, now).await?;
         }
@@ -148,9 +158,10 @@ impl Upkeep<'_> {
     }
 }
 
-/// Runs that have not ended and that nothing would ever wake.
+/// Runs that have not ended and that nothing would ever wake. One that waits for the end of a pause is woken by that.
 const FORGOTTEN: &str = "select workflow, id from runs where status in ('queued', 'running', 'waiting')
          and coalesce(lease_until, 0) <= ?
+         and not (status = 'queued' and exists (select 1 from pauses where pauses.workflow = runs.workflow))
          and not exists (select 1 from messages where run_id = runs.id)
          and not exists (select 1 from members where run_id = runs.id and place = 'waiting')";
 

@@ -211,7 +211,7 @@ impl Desk {
         self.audited(who, Action::Pause, workflow, Value::Null, async |now| {
             self.known(workflow)?;
             let pause = Pause { workflow: workflow.to_owned(), since: now, by: who.to_owned() };
-            let is_new = self.pauses.pause(&pause).await?;
+            let is_new = self.ports.pauses.pause(&pause).await?;
             if is_new {
                 Ok(pause)
             } else {
@@ -225,7 +225,7 @@ impl Desk {
     pub async fn resume(&self, who: &str, workflow: &str) -> Acted<()> {
         self.audited(who, Action::Resume, workflow, Value::Null, async |now| {
             self.known(workflow)?;
-            let was_paused = self.pauses.unpause(workflow, now).await?;
+            let was_paused = self.ports.pauses.unpause(workflow, now).await?;
             if was_paused { Ok(()) } else { Err(ActionError::Conflict(format!("{workflow} is not paused"))) }
         })
         .await

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use crate::{
     Checkpoint, DeadLetters, Definition, Envelope, EventFilter, History, Keys, Line, Page, PageRequest,
-    Pause, Pauses, Payload, Ports, Result, Run, RunDetail, RunFilter, RunId, RunSummary, StepId, StepKind,
-    StepState, Vitals, WaitingFor, WorkflowStatistics, line::Place,
+    Pause, Payload, Ports, Result, Run, RunDetail, RunFilter, RunId, RunSummary, StepId, StepKind, StepState,
+    Vitals, WaitingFor, WorkflowStatistics, line::Place,
 };
 
 /// Of how many events that a run sent, the runs are looked up.
@@ -24,7 +24,6 @@ pub struct Desk {
     pub ports: Ports,
     pub history: Arc<dyn History>,
     pub keys: Arc<dyn Keys>,
-    pub pauses: Arc<dyn Pauses>,
     pub dead_letters: Arc<dyn DeadLetters>,
     pub vitals: Arc<dyn Vitals>,
     /// The workflows there are.
@@ -245,7 +244,7 @@ impl Desk {
 
     /// The workflows there are, and which are paused.
     pub async fn workflows(&self) -> Result<Vec<WorkflowView>> {
-        let (pauses, now) = (self.pauses.pauses().await?, self.ports.clock.now());
+        let (pauses, now) = (self.ports.pauses.pauses().await?, self.ports.clock.now());
         let views = self.definitions.iter().map(|definition| {
             let pause = pauses.iter().find(|pause| pause.workflow == definition.name).cloned();
             WorkflowView { pause, ..WorkflowView::of(definition, now) }

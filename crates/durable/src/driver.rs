@@ -57,7 +57,7 @@ pub async fn drive(
     let lease = after(now, settings.lease);
     let begin = match delivery {
         Delivery::Start(event) => {
-            ports.journal.begin(Run::queued(&runnable.definition().name, event, now), now, lease).await?
+            ports.journal.begin(runnable.definition().queued(event, now), now, lease).await?
         }
         Delivery::Resume(run) => ports.journal.resume(&run, now, lease).await?,
     };
@@ -77,6 +77,11 @@ pub async fn drive(
         // What the run waits for was made durable before the run was suspended.
         Begin::Early(_) => Ok(Disposition::Done),
         Begin::Ended(run) => {
+            if run.status == Status::Cancelled
+                && let Some(observer) = &ports.observer
+            {
+                observer.observe(&run, &Happening::Cancelled);
+            }
             // Whoever ended it may have died before its slot was free again.
             leave(runnable, ports, &run).await?;
             Ok(Disposition::Done)
@@ -182,11 +187,15 @@ impl Invocation<'_> {
         }
     }
 
-    /// Passes flow control, or answers what the run must wait for. The slot comes first, so that a start the throttle
+    /// Passes flow control, or answers what the run must wait for. A paused workflow starts nothing, and stands in no line
+    /// that it has not joined. Then the slot comes first, so that a start the throttle
     /// grants is a start that happens.
     async fn admit(&self, run: &Run) -> Result<Option<WaitingFor>> {
         let definition = self.runnable.definition();
         let data = &run.event.data;
+        if self.ports.pauses.is_paused(&definition.name, false).await? {
+            return Ok(Some(WaitingFor::Paused));
+        }
         if let Some(concurrency) = &definition.concurrency {
             let key = concurrency.key_of(&definition.name, data)?;
             if let Slot::Waiting(position) =
@@ -284,8 +293,8 @@ impl Invocation<'_> {
         failures: u32,
     ) -> Result<Disposition> {
         let wake_at = match waiting_for.first() {
-            // The run that frees the slot wakes this one.
-            Some(WaitingFor::Slot { .. }) => None,
+            // The run that frees the slot, or whoever ends the pause, wakes this one.
+            Some(WaitingFor::Slot { .. } | WaitingFor::Paused) => None,
             first => Some(first.and_then(WaitingFor::until).unwrap_or_else(|| turn.now())),
         };
         let signals = turn.run.signals;
@@ -299,6 +308,7 @@ impl Invocation<'_> {
                 Suspended::Fenced => return Ok(Disposition::Done),
                 Suspended::Done => {
                     turn.observe(&Happening::Suspended(&suspension));
+                    self.wake_if_resumed(turn, &suspension).await?;
                     return Ok(Disposition::Done);
                 }
                 // An answer came that this invocation has not seen: the next one sees it at once.
@@ -307,6 +317,17 @@ impl Invocation<'_> {
                 }
             }
         }
+    }
+
+    /// Whoever ended the pause just before this run was seen waiting for that has not woken it.
+    async fn wake_if_resumed(&self, turn: &Turn, suspension: &Suspension) -> Result<()> {
+        let workflow = &turn.run.workflow;
+        if suspension.waiting_for.contains(&WaitingFor::Paused)
+            && !self.ports.pauses.is_paused(workflow, true).await?
+        {
+            self.ports.wakeups.wake(workflow, &turn.run.id, turn.now()).await?;
+        }
+        Ok(())
     }
 
     async fn finish(&self, turn: &Turn, outcome: Outcome) -> Result<Disposition> {

@@ -1,6 +1,8 @@
 //! A run that is invoked again and again without coming any further is stopped, not paid for until somebody notices.
 
-use crate::{Checkpoint, Error, Result, Run, StepState};
+use std::time::Duration;
+
+use crate::{Checkpoint, Error, Result, Run, StepState, minutes, until};
 
 /// Invocations that a run may have beyond those its records account for: crashes, redeliveries, looks at a line or a
 /// throttle before its turn.
@@ -9,6 +11,9 @@ const SPARE: u64 = 100;
 /// Invocations that one attempt on record accounts for: the one that made it, and one that woke to make the next.
 const PER_ATTEMPT: u64 = 2;
 
+/// How often a run that waits to start may be looked at, by whoever mends lines and pauses.
+const LOOK: Duration = minutes(1);
+
 /// Fails when a run was invoked more often than what it has done can explain.
 pub(crate) fn check(run: &Run, records: &[Checkpoint]) -> Result<()> {
     // A wait with signs of life looks again each time one was due, for hours: that is no loop.
@@ -16,7 +21,9 @@ pub(crate) fn check(run: &Run, records: &[Checkpoint]) -> Result<()> {
         return Ok(());
     }
     let attempts = records.iter().map(|record| u64::from(record.attempts)).sum::<u64>();
-    let explained = SPARE + PER_ATTEMPT * (attempts + u64::from(run.failures) + run.signals);
+    let waited = run.started_at.map(|started_at| until(run.created_at, started_at)).unwrap_or_default();
+    let looks = waited.as_secs() / LOOK.as_secs();
+    let explained = looks + SPARE + PER_ATTEMPT * (attempts + u64::from(run.failures) + run.signals);
     if run.epoch <= explained {
         return Ok(());
     }
@@ -64,6 +71,13 @@ mod tests {
         let error = check(&run(101), &[]).unwrap_err();
         assert!(error.message().contains("invoked 101 times"), "{error}");
         assert!(!error.is_retryable());
+    }
+
+    #[test]
+    fn a_run_that_waited_long_to_start_may_have_been_looked_at_often() {
+        let started_at = Some(crate::after(Timestamp::UNIX_EPOCH, crate::hours(10)));
+        assert!(check(&Run { started_at, ..run(700) }, &[]).is_ok());
+        assert!(check(&Run { started_at, ..run(701) }, &[]).is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{Envelope, Run, Status};
 
-/// Which runs to list. An empty filter lists them all.
+/// Which runs to list. An empty filter lists them all. Times are compared in milliseconds, as they are stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunFilter {
@@ -35,13 +35,17 @@ impl RunFilter {
             |wanted: &[String], value: &str| wanted.is_empty() || wanted.iter().any(|one| one == value);
         one_of(&self.workflows, &run.workflow)
             && (self.statuses.is_empty() || self.statuses.contains(&run.status))
-            && self.from.is_none_or(|from| run.created_at >= from)
-            && self.before.is_none_or(|before| run.created_at < before)
+            && self.from.is_none_or(|from| is_from(run.created_at, from))
+            && self.before.is_none_or(|before| !is_from(run.created_at, before))
             && self.event_id.as_ref().is_none_or(|id| run.event.id == *id)
             && self.event_name.as_ref().is_none_or(|name| run.event.name == *name)
             && self.key.as_ref().is_none_or(|key| run.key.as_ref() == Some(key))
             && self.text.as_ref().is_none_or(|text| is_found_by(run, text))
     }
+}
+
+fn is_from(at: Timestamp, from: Timestamp) -> bool {
+    at.as_millisecond() >= from.as_millisecond()
 }
 
 fn is_found_by(run: &Run, text: &str) -> bool {
@@ -71,8 +75,8 @@ impl EventFilter {
     /// Whether an event is one of those asked for.
     pub fn matches(&self, event: &Envelope) -> bool {
         self.name.as_ref().is_none_or(|name| event.name == *name)
-            && self.from.is_none_or(|from| event.sent_at >= from)
-            && self.before.is_none_or(|before| event.sent_at < before)
+            && self.from.is_none_or(|from| is_from(event.sent_at, from))
+            && self.before.is_none_or(|before| !is_from(event.sent_at, before))
     }
 }
 
@@ -165,8 +169,8 @@ impl AuditFilter {
     /// Whether a line is one of those asked for.
     pub fn matches(&self, entry: &AuditEntry) -> bool {
         self.target.as_ref().is_none_or(|target| entry.target == *target)
-            && self.from.is_none_or(|from| entry.at >= from)
-            && self.before.is_none_or(|before| entry.at < before)
+            && self.from.is_none_or(|from| is_from(entry.at, from))
+            && self.before.is_none_or(|before| !is_from(entry.at, before))
     }
 }
 

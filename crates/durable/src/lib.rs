@@ -65,7 +65,7 @@ pub use listen::Callback;
 pub use paging::{Cursor, LARGEST_PAGE, Page, PageRequest};
 pub use payload::{INLINE_BYTES, Payload};
 pub use ports::{
-    Begin, Blobs, Bus, Filter, Gate, Happening, Journal, Lease, Observer, Ports, Suspended, Wakeups, Written,
+    Begin, Blobs, Bus, Gate, Happening, Journal, Lease, Observer, Ports, Suspended, Wakeups, Written,
 };
 pub use rerun::{CannotRerun, Rerun, event_again, records_kept, records_taken_over, run_again};
 pub use retry::{Next, Retry};

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::{
-    Admission, Checkpoint, Clock, Envelope, Outcome, Random, Result, Run, RunId, Slot, Status, StepId,
+    Admission, Checkpoint, Clock, Envelope, Outcome, Pauses, Random, Result, Run, RunId, Slot, StepId,
     Suspension, Window,
     callback::{Answer, Settled, Token},
 };
@@ -64,9 +64,6 @@ pub trait Journal: fmt::Debug + Send + Sync {
 
     /// A run.
     async fn run(&self, run: &RunId) -> Result<Option<Run>>;
-
-    /// Runs, newest first, at most `filter.limit`.
-    async fn runs(&self, filter: &Filter) -> Result<Vec<Run>>;
 }
 
 /// The right to write to a run: its id and the fencing epoch. A lease that was overtaken can change nothing (I9).
@@ -112,17 +109,6 @@ pub enum Suspended {
     Fenced,
     /// Answers came that the invocation has not seen: nothing was written. So many came in all.
     Signalled(u64),
-}
-
-/// Which runs to list.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Only of this workflow.
-    pub workflow: Option<String>,
-    /// Only with this status.
-    pub status: Option<Status>,
-    /// At most so many; 0 for as many as there are.
-    pub limit: usize,
 }
 
 /// Flow control.
@@ -185,6 +171,8 @@ pub enum Happening<'a> {
     Suspended(&'a Suspension),
     /// The run ended.
     Finished(&'a Outcome),
+    /// The run was found ended by a person. May be told more than once of a run.
+    Cancelled,
 }
 
 /// All ports together.
@@ -196,6 +184,7 @@ pub struct Ports {
     pub wakeups: Arc<dyn Wakeups>,
     pub bus: Arc<dyn Bus>,
     pub blobs: Arc<dyn Blobs>,
+    pub pauses: Arc<dyn Pauses>,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     pub observer: Option<Arc<dyn Observer>>,

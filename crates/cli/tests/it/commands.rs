@@ -92,7 +92,8 @@ fn what_is_sent_without_a_server_is_there_and_can_be_cancelled() {
 
     let id = runs[0]["run_id"].as_str().unwrap();
     let shown = home.show(&id[..6]);
-    summary.extend(["event", "output", "error", "steps"]);
+    summary.extend(["event", "output", "output_bytes", "error", "steps"]);
+    summary.extend(["key", "rerun_of", "caused_by", "sent", "line"]);
     summary.sort_unstable();
     assert_eq!((keys(&shown), &shown["run_id"]), (summary, &json!(id)));
     let said = home.run(&["show", id]);
@@ -132,7 +133,20 @@ async fn a_run_is_shown_with_its_steps() {
     let step = &shown["steps"][0];
     assert_eq!(
         keys(step),
-        ["attempts", "ended_at", "error", "kind", "name", "nth", "output", "started_at", "status"]
+        [
+            "attempts",
+            "ended_at",
+            "error",
+            "failures",
+            "kind",
+            "name",
+            "nth",
+            "output",
+            "output_bytes",
+            "started_at",
+            "status",
+            "until"
+        ]
     );
     assert_eq!(
         (&step["name"], &step["nth"], &step["kind"]),

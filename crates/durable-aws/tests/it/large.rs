@@ -1,9 +1,9 @@
 //! What is large: many checkpoints, a long result, a large event.
 
 use durable::{
-    Begin, Checkpoint, Context, Delivery, Disposition, Envelope, Error, Filter, Journal, Lease, Outcome,
-    Payload, Result, Run, RunId, Settings, Status, StepId, StepKind, StepState, Workflow, Written, after,
-    drive, hours, seconds,
+    Begin, Checkpoint, Context, Delivery, Disposition, Envelope, Error, History, Journal, Lease, Outcome,
+    PageRequest, Payload, Result, Run, RunFilter, RunId, Settings, Status, StepId, StepKind, StepState,
+    Workflow, Written, after, drive, hours, seconds,
 };
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -81,8 +81,8 @@ async fn a_result_of_3_mb_goes_through_s3_and_a_large_event_through_an_item_of_i
     assert_eq!((asleep.status, asleep.event.clone()), (Status::Waiting, event.clone()));
     // A repeated delivery, and a list, find the event as well.
     assert_eq!(start().await.unwrap(), Disposition::Done);
-    let filter = Filter { limit: 5, ..Filter::default() };
-    assert_eq!(aws.runs(&filter).await.unwrap(), std::slice::from_ref(&asleep));
+    let listed = aws.runs(&RunFilter::default(), &PageRequest::first(5)).await.unwrap();
+    assert_eq!(listed.items, std::slice::from_ref(&asleep));
     let wake_at = asleep.wake_at.unwrap();
     let Begin::Leased(resumed) = aws.resume(&run, wake_at, after(wake_at, seconds(9))).await.unwrap() else {
         panic!("not leased")

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use durable::{
-    Concurrency, Context, Delivery, Disposition, Envelope, Result, RunId, Settings, Throttle, Workflow,
-    drive, hours, minutes,
+    Concurrency, Context, Delivery, Disposition, Envelope, Pauses, Result, RunId, Settings, Throttle,
+    Workflow, drive, hours, minutes,
 };
 use durable_aws::Aws;
 use jiff::Timestamp;
@@ -106,6 +106,10 @@ async fn a_run_keeps_to_its_budget_of_requests() {
     let names: Vec<_> = workflows.iter().map(|(label, ..)| label.replace(' ', "-")).collect();
     let settings = stand_in.set_up("requests", &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let aws = stand_in.aws(&settings).await;
+    for name in &names {
+        // Asked once a process and quarter of a minute, not once a run.
+        assert!(!aws.is_paused(name, false).await.unwrap());
+    }
     println!(
         "| workflow | steps | DynamoDB writes | reads | SQS | S3 | others |\n| --- | --- | --- | --- | --- | --- | --- |"
     );

@@ -11,7 +11,8 @@ use std::{
 };
 
 use durable::{
-    Concurrency, Context, Envelope, Filter, Result, Run, Status, Throttle, Workflow, after, seconds,
+    Concurrency, Context, Envelope, History, LARGEST_PAGE, PageRequest, Result, Run, RunFilter, Status,
+    Throttle, Workflow, after, seconds,
 };
 use durable_aws::{Clients, Function, Settings, Swept, sweep};
 use futures::future::{join, join_all};
@@ -155,7 +156,7 @@ async fn whatever_goes_wrong_every_run_ends_once_within_its_limits() {
 }
 
 async fn all(aws: &Arc<durable_aws::Aws>) -> Vec<Run> {
-    aws.ports(None).journal.runs(&Filter::default()).await.unwrap()
+    aws.runs(&RunFilter::default(), &PageRequest::first(LARGEST_PAGE)).await.unwrap().items
 }
 
 async fn ended(aws: &Arc<durable_aws::Aws>) -> Vec<Run> {

@@ -13,7 +13,11 @@ fn open(home: &tempfile::TempDir) -> Store {
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite_conforms() {
     let home = tempfile::tempdir().unwrap();
-    conformance::suite(&open(&home).ports(None), "sqlite").await;
+    let store = open(&home);
+    conformance::suite(&store.ports(None), "sqlite").await;
+    let desk = store.desk(store.ports(None), std::sync::Arc::new([]));
+    conformance::inspect_suite(&desk, "sqlite").await;
+    conformance::statistics_suite(&desk, "sqlite").await;
 }
 
 fn at(second: i64) -> Timestamp {
@@ -102,17 +106,4 @@ async fn an_event_is_accepted_once_and_its_runs_are_there_at_once() {
 async fn a_home_that_cannot_be_is_named() {
     let error = Store::open(std::path::Path::new("/proc/nowhere"), []).unwrap_err();
     assert!(error.message().starts_with("cannot open the store in /proc/nowhere"), "{error}");
-}
-
-#[tokio::test]
-async fn a_run_is_found_by_the_start_of_its_id() {
-    let home = tempfile::tempdir().unwrap();
-    let store = open(&home);
-    let id = queued().id;
-    store.begin(queued(), at(0), at(30)).await.unwrap();
-    assert_eq!(store.find(&id.as_str()[..4], 9).await.unwrap(), std::slice::from_ref(&id));
-    assert_eq!(store.find(id.as_str(), 9).await.unwrap(), [id]);
-    for none in ["x", "%", "_"] {
-        assert_eq!(store.find(none, 9).await.unwrap(), [], "{none}");
-    }
 }

@@ -3,16 +3,20 @@
 //! All of them use times of their own, so they need no clock. Each panics with what does not hold.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a suite of checks fails by panicking")]
 
+mod inspect;
+
 use futures::future::join_all;
 use jiff::Timestamp;
 use serde_json::json;
 
 use crate::{
-    Admission, Begin, Checkpoint, Envelope, Error, Filter, Lease, Outcome, Payload, Ports, Run, RunId, Slot,
-    Status, StepId, StepKind, StepState, Suspended, Suspension, WaitingFor, Window, Written, after,
+    Admission, Begin, Checkpoint, Envelope, Error, Lease, Outcome, Payload, Ports, Run, RunId, Slot, Status,
+    StepId, StepKind, StepState, Suspended, Suspension, WaitingFor, Window, Written, after,
     callback::{Answer, Settled, Token},
     seconds,
 };
+
+pub use inspect::{inspect_suite, statistics_suite};
 
 /// Puts a backend to all checks. Names are made from `prefix`, so that a shared backend can be checked again.
 pub async fn suite(ports: &Ports, prefix: &str) {
@@ -27,7 +31,6 @@ pub async fn suite(ports: &Ports, prefix: &str) {
     an_answer_to_what_is_over_is_late(ports, prefix).await;
     a_run_ends_once(ports, prefix).await;
     a_cancelled_run_is_fenced(ports, prefix).await;
-    runs_are_listed_newest_first(ports, prefix).await;
     slots_go_out_in_order(ports, prefix).await;
     one_claimant_of_many_gets_the_last_slot(ports, prefix).await;
     throttles_are_strict(ports, prefix).await;
@@ -266,21 +269,6 @@ async fn a_cancelled_run_is_fenced(ports: &Ports, prefix: &str) {
     assert_eq!(again.ended_at, Some(at(3)), "what has ended stays as it ended");
     let nobody = RunId::from_text(format!("{prefix}-nobody"));
     assert_eq!(ports.journal.cancel(&nobody, at(9)).await.unwrap(), None);
-}
-
-async fn runs_are_listed_newest_first(ports: &Ports, prefix: &str) {
-    let prefix = &format!("{prefix}-list");
-    for (second, name) in [(1, "first"), (2, "second"), (3, "third")] {
-        let mut run = queued(prefix, name);
-        run.created_at = at(second);
-        ports.journal.begin(run, at(second), at(30)).await.unwrap();
-    }
-    let filter = Filter { workflow: Some(format!("{prefix}-workflow")), limit: 2, ..Filter::default() };
-    let listed = ports.journal.runs(&filter).await.unwrap();
-    let ids: Vec<_> = listed.iter().map(|run| run.event.id.as_str()).collect();
-    assert_eq!(ids, [format!("{prefix}-third"), format!("{prefix}-second")]);
-    let done = Filter { status: Some(Status::Completed), limit: 0, ..filter };
-    assert_eq!(ports.journal.runs(&done).await.unwrap(), []);
 }
 
 async fn slots_go_out_in_order(ports: &Ports, prefix: &str) {

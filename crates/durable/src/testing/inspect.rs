@@ -24,7 +24,6 @@ impl World {
             ports,
             history: self.clone(),
             keys: self.clone(),
-            pauses: self.clone(),
             dead_letters: self.clone(),
             vitals: self.clone(),
             definitions,

@@ -15,9 +15,9 @@ use super::{
     crash::{CutOff, When},
 };
 use crate::{
-    Admission, AuditEntry, Begin, Blobs, Buckets, Bus, Checkpoint, Counts, DeadLetter, Envelope, Error,
-    Filter, Gate, Journal, Lease, Outcome, Pause, Ports, Result, Run, RunId, Slot, Status, Suspended,
-    Suspension, Tally, Wakeups, Window, Written,
+    Admission, AuditEntry, Begin, Blobs, Buckets, Bus, Checkpoint, Counts, DeadLetter, Envelope, Error, Gate,
+    Journal, Lease, Outcome, Pause, Ports, Result, Run, RunId, Slot, Status, Suspended, Suspension, Tally,
+    Wakeups, Window, Written,
     callback::{self, Answer, Settled, Token, Verdict},
     line, throttle,
 };
@@ -75,6 +75,7 @@ impl World {
             wakeups: self.clone(),
             bus: self.clone(),
             blobs: self.clone(),
+            pauses: self.clone(),
             clock,
             random: Arc::new(random),
             observer: None,
@@ -322,19 +323,6 @@ impl Journal for World {
 
     async fn run(&self, run: &RunId) -> Result<Option<Run>> {
         self.operate("run", |state| Ok(state.runs.get(run).map(|entry| entry.run.clone()))).await
-    }
-
-    async fn runs(&self, filter: &Filter) -> Result<Vec<Run>> {
-        self.operate("runs", |state| {
-            let limit = if filter.limit == 0 { usize::MAX } else { filter.limit };
-            let matching =
-                state.order.iter().rev().filter_map(|id| state.runs.get(id)).map(|entry| &entry.run);
-            let matching = matching
-                .filter(|run| filter.workflow.as_ref().is_none_or(|workflow| run.workflow == *workflow))
-                .filter(|run| filter.status.is_none_or(|status| run.status == status));
-            Ok(matching.take(limit).cloned().collect())
-        })
-        .await
     }
 }
 

@@ -80,7 +80,7 @@ async fn a_workflow_is_resumed_and_paused() {
         browser.see("dialog[open] button.primary").await.click().await.unwrap();
         browser.reads(".notice.ok", notice).await;
     }
-    let pauses = simulation.desk().pauses.pauses().await.unwrap();
+    let pauses = simulation.desk().ports.pauses.pauses().await.unwrap();
     assert_eq!((pauses.len(), pauses[0].by.as_str()), (1, "local"));
     browser.close().await;
 }

@@ -33,6 +33,7 @@ async fn a_link_signs_in_as_what_it_says() {
     browser.reads("h1", "build-agent").await;
     assert_eq!(browser.run("return document.querySelectorAll('[data-dialog]').length").await, 0);
     browser.press("Sign out").await;
+    browser.reads("main", "Ask an operator").await;
     browser.go(&run).await;
     browser.reads("main", "Ask an operator").await;
 
