@@ -6,7 +6,6 @@ mod demo;
 mod dev;
 mod environment;
 mod failure;
-mod guard;
 mod home;
 mod inbound;
 mod logs;

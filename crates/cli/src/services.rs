@@ -10,7 +10,6 @@ use crate::{
     catalogue::Configured,
     environment,
     failure::{Failure, Result},
-    guard,
     home::{Home, Notice, SandboxService, SandboxServices},
 };
 
@@ -112,7 +111,7 @@ pub(crate) fn from_environment(time_scale: u32) -> Result<Configured> {
 
 /// Whether an address is this machine's.
 fn is_here(url: &str) -> bool {
-    Url::parse(url).is_ok_and(|url| url.host_str().is_some_and(guard::is_local))
+    Url::parse(url).is_ok_and(|url| url.host_str().is_some_and(console::is_loopback))
 }
 
 #[cfg(test)]

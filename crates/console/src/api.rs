@@ -85,7 +85,10 @@ pub(crate) fn router(console: &Shared) -> Router<Shared> {
         .merge(known)
         .route("/api/v1/{*rest}", axum::routing::any(async || Problem::missing("such address in", "/api/v1")))
         .method_not_allowed_fallback(async || {
-            Problem::new(axum::http::StatusCode::METHOD_NOT_ALLOWED, "there is no such method at this address")
+            Problem::new(
+                axum::http::StatusCode::METHOD_NOT_ALLOWED,
+                "there is no such method at this address",
+            )
         })
         .layer(from_fn_with_state(console.clone(), access::for_api))
 }

@@ -2,11 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::{
-    markup::Markup,
-    text,
-    views::HourItem,
-};
+use crate::{markup::Markup, text, views::HourItem};
 
 const HEIGHT: f64 = 56.0;
 const WIDTH: f64 = 600.0;
@@ -26,7 +22,9 @@ pub(crate) fn throughput(hours: &[HourItem], title: &str) -> Markup {
         let (completed, lost) = (text::count(hour.completed), text::count(hour.failed));
         let at = hour.at.strftime("%Y-%m-%d %H:%M");
         let title = format!("<title>{at} UTC: {completed} completed, {lost} failed</title>");
-        for (class, y, height) in [("ok", HEIGHT - 1.0 - ok, ok), ("failed", HEIGHT - 1.0 - ok - failed, failed)] {
+        for (class, y, height) in
+            [("ok", HEIGHT - 1.0 - ok, ok), ("failed", HEIGHT - 1.0 - ok - failed, failed)]
+        {
             // Whatever happened is seen, however many there are elsewhere.
             if height > 0.0 {
                 let height = height.max(1.0);
@@ -62,7 +60,10 @@ mod tests {
     fn the_highest_bar_fills_the_chart_and_the_lowest_is_seen() {
         let hour = |completed, failed| HourItem { at: Timestamp::UNIX_EPOCH, started: 0, completed, failed };
         let svg = throughput(&[hour(900, 100), hour(0, 1), hour(0, 0)], "t").to_string();
-        assert!(svg.contains(r#"class="ok" x="0.00" y="6.40""#) && svg.contains(r#"height="48.60""#), "{svg}");
+        assert!(
+            svg.contains(r#"class="ok" x="0.00" y="6.40""#) && svg.contains(r#"height="48.60""#),
+            "{svg}"
+        );
         assert!(svg.contains(r#"class="failed" x="200.00" y="54.00" width="164.00" height="1.00""#), "{svg}");
         assert_eq!(svg.matches("<rect").count(), 3);
     }

@@ -114,16 +114,13 @@ impl Tree {
         let _ = write!(self.html, "<span class=\"{class}\">");
         let text = leaf.to_string();
         let most = self.limits.characters;
-        match text.char_indices().nth(most) {
-            Some((end, _)) => {
-                escape(&mut self.html, &text[..end]);
-                let more = text[end..].chars().count();
-                let _ = write!(self.html, "</span><span class=\"more\">… {more} more characters not shown</span>");
-            }
-            None => {
-                escape(&mut self.html, &text);
-                self.html.push_str("</span>");
-            }
+        let end = text.char_indices().nth(most).map_or(text.len(), |(end, _)| end);
+        let (shown, rest) = text.split_at(end);
+        escape(&mut self.html, shown);
+        self.html.push_str("</span>");
+        if !rest.is_empty() {
+            let more = rest.chars().count();
+            let _ = write!(self.html, "<span class=\"more\">… {more} more characters not shown</span>");
         }
     }
 }
@@ -141,7 +138,9 @@ mod tests {
     #[test]
     fn nothing_of_a_value_becomes_markup() {
         let html = html(&json!({"<script>": "</span><img src=x onerror='a'>&\""}), Limits::PANEL);
-        assert!(html.contains("&lt;script&gt;") && html.contains("&lt;img src=x onerror=&#39;a&#39;&gt;&amp;"));
+        assert!(
+            html.contains("&lt;script&gt;") && html.contains("&lt;img src=x onerror=&#39;a&#39;&gt;&amp;")
+        );
         assert!(!html.contains("<img") && !html.contains("<script"));
     }
 
@@ -163,7 +162,9 @@ mod tests {
 
     #[test]
     fn empty_things_are_shown_as_what_they_are() {
-        for (value, text) in [(json!({}), "{}"), (json!([]), "[]"), (json!(null), "null"), (json!(true), "true")] {
+        for (value, text) in
+            [(json!({}), "{}"), (json!([]), "[]"), (json!(null), "null"), (json!(true), "true")]
+        {
             assert!(html(&value, Limits::PANEL).contains(text), "{text}");
         }
     }

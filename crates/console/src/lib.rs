@@ -24,9 +24,7 @@ pub mod text;
 mod timeline;
 mod views;
 
-pub use access::{
-    Access, EventKeys, Identity, Role, Seal, is_loopback, loopback, same_origin, sign_in_link,
-};
+pub use access::{Access, EventKeys, Identity, Role, Seal, is_loopback, loopback, same_origin, sign_in_link};
 pub use api::description;
 pub use console::{Console, Live};
 pub use mask::Mask;

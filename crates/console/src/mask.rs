@@ -83,9 +83,10 @@ impl Mask {
             }
             (Value::Array(edited), Value::Array(original)) => {
                 let none = Value::Null;
-                let restored = edited.into_iter().enumerate().map(|(index, value)| {
-                    self.restore(value, original.get(index).unwrap_or(&none))
-                });
+                let restored = edited
+                    .into_iter()
+                    .enumerate()
+                    .map(|(index, value)| self.restore(value, original.get(index).unwrap_or(&none)));
                 Value::Array(restored.collect())
             }
             (edited, _) => edited,

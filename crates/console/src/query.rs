@@ -40,7 +40,11 @@ impl Query {
     /// All values of a parameter that may be repeated, or hold several with commas between.
     pub(crate) fn all(&self, name: &str) -> Vec<&str> {
         let given = self.0.iter().filter(|(given, _)| given == name);
-        given.flat_map(|(_, value)| value.split(',')).map(str::trim).filter(|value| !value.is_empty()).collect()
+        given
+            .flat_map(|(_, value)| value.split(','))
+            .map(str::trim)
+            .filter(|value| !value.is_empty())
+            .collect()
     }
 
     /// The address's parameters with these ones changed; an empty value takes one out.
@@ -64,7 +68,8 @@ impl Query {
     /// The earliest time: `from`, or so long before `now` as `since` says.
     fn from(&self, now: Timestamp) -> Result<Option<Timestamp>> {
         let Some(since) = self.text("since") else { return self.time("from") };
-        let wrong = || Problem::parameter("since", "a number of minutes, hours or days such as 30m, 24h or 7d");
+        let wrong =
+            || Problem::parameter("since", "a number of minutes, hours or days such as 30m, 24h or 7d");
         let ago = span(since).ok_or_else(wrong)?;
         Ok(Some(now.checked_sub(ago).unwrap_or(Timestamp::MIN)))
     }
@@ -80,11 +85,11 @@ impl Query {
     pub(crate) fn page(&self) -> Result<PageRequest> {
         let limit = match self.text("limit") {
             None => PAGE,
-            Some(text) => text
-                .parse()
-                .ok()
-                .filter(|limit| (1..=LARGEST_PAGE).contains(limit))
-                .ok_or_else(|| Problem::parameter("limit", format!("a number from 1 to {LARGEST_PAGE}")))?,
+            Some(text) => {
+                text.parse().ok().filter(|limit| (1..=LARGEST_PAGE).contains(limit)).ok_or_else(|| {
+                    Problem::parameter("limit", format!("a number from 1 to {LARGEST_PAGE}"))
+                })?
+            }
         };
         let after = self.text("cursor").map(Cursor::from_text);
         if let Some(cursor) = &after {
@@ -155,7 +160,8 @@ mod tests {
     #[test]
     fn a_filter_is_read_from_the_address() {
         let now: Timestamp = "2026-03-02T00:00:00Z".parse().unwrap();
-        let query = Query::of("status=failed&status=running,waiting&workflow=&q=+dr1733758&since=24h&key=a%3Ab");
+        let query =
+            Query::of("status=failed&status=running,waiting&workflow=&q=+dr1733758&since=24h&key=a%3Ab");
         let filter = query.runs(now).unwrap();
         assert_eq!(filter.statuses, [Status::Failed, Status::Running, Status::Waiting]);
         assert_eq!((filter.workflows.len(), filter.text.as_deref()), (0, Some("dr1733758")));

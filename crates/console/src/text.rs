@@ -109,7 +109,10 @@ mod tests {
     fn sizes_and_counts_have_few_digits() {
         let sizes = [0, 1, 999, 1_540, 12_400, 1_000_000, 64_300_000].map(bytes);
         assert_eq!(sizes, ["0 bytes", "1 byte", "999 bytes", "1.5 KB", "12 KB", "1.0 MB", "64 MB"]);
-        assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1\u{202f}000", "1\u{202f}234\u{202f}567"]);
+        assert_eq!(
+            [0, 999, 1_000, 1_234_567].map(count),
+            ["0", "999", "1\u{202f}000", "1\u{202f}234\u{202f}567"]
+        );
     }
 
     #[test]

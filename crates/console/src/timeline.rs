@@ -166,7 +166,8 @@ impl Axis {
             let (from, to) = (self.x(span.from), self.x(span.to));
             let width = (to - from).max(THINNEST);
             let from = from.min(WIDTH - width);
-            let (y, height) = if matches!(span.part, Part::Queued | Part::Backoff) { (8, 4) } else { (4, 12) };
+            let (y, height) =
+                if matches!(span.part, Part::Queued | Part::Backoff) { (8, 4) } else { (4, 12) };
             let class = span.part.class();
             let _ = write!(
                 svg,

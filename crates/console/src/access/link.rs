@@ -20,7 +20,14 @@ pub(crate) struct Linked {
 
 /// The address that signs `name` in at the console at `origin` (`https://name`), for as long as the link is good. Whoever
 /// has it can use it: it is a secret while it lasts.
-pub fn sign_in_link(seal: &Seal, origin: &str, name: &str, role: Role, now: Timestamp, good_for: Duration) -> String {
+pub fn sign_in_link(
+    seal: &Seal,
+    origin: &str,
+    name: &str,
+    role: Role,
+    now: Timestamp,
+    good_for: Duration,
+) -> String {
     let token = seal.seal(LINK, &Linked { name: name.to_owned(), role }, after(now, good_for));
     // After the number sign, where servers on the way and their logs do not see it.
     format!("{}/console/sign-in#{token}", origin.trim_end_matches('/'))

@@ -26,7 +26,9 @@ impl Seal {
     /// Seals made with this key, of 32 bytes or more.
     pub fn new(key: &[u8]) -> durable::Result<Self> {
         if key.len() < SHORTEST {
-            return Err(durable::Error::fatal(format!("session key: expected {SHORTEST} random bytes or more")));
+            return Err(durable::Error::fatal(format!(
+                "session key: expected {SHORTEST} random bytes or more"
+            )));
         }
         Hmac::new_from_slice(key)
             .map(Self)

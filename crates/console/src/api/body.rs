@@ -28,8 +28,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         // A form on a page elsewhere can send text, and cannot send this.
         match kind.as_deref() {
             Some("application/json") => read(&bytes),
-            _ => Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type: expected application/json")
-                .of("Content-Type")),
+            _ => Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "Content-Type: expected application/json",
+            )
+            .of("Content-Type")),
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::{
 
 /// Lists events, the newest first, each with the runs it started.
 #[utoipa::path(
-    get, path = "/api/v1/events", tag = "events",
+    get, path = "/api/v1/events", tag = "events", operation_id = "list_events",
     params(
         ("name" = Option<String>, Query, description = "Only of this name."),
         ("since" = Option<String>, Query, description = "Only those sent in the last 30m, 24h, 7d, …."),
@@ -45,7 +45,7 @@ pub(crate) async fn list(
 
 /// Shows an event, its data and the runs it started.
 #[utoipa::path(
-    get, path = "/api/v1/events/{id}", tag = "events",
+    get, path = "/api/v1/events/{id}", tag = "events", operation_id = "show_event",
     params(("id" = String, Path, description = "The event's id.")),
     responses(
         (status = 200, body = EventDetail),
@@ -63,7 +63,7 @@ pub(crate) async fn show(
 
 /// Sends an event. Whoever has an event key may: `Authorization: Bearer KEY`.
 #[utoipa::path(
-    post, path = "/api/v1/events", tag = "events",
+    post, path = "/api/v1/events", tag = "events", operation_id = "send_event",
     request_body = EventOrder,
     responses(
         (status = 202, body = Sent, description = "The event is durable; its runs queue."),
@@ -80,7 +80,9 @@ pub(crate) async fn send(
     let who = match (&identity, &key) {
         (Some(Extension(identity)), _) if identity.is_operator() => identity.name.as_str(),
         (None, Some(_)) => "event key",
-        _ => return Err(Problem::forbidden("only an operator, or whoever has an event key, may send events")),
+        _ => {
+            return Err(Problem::forbidden("only an operator, or whoever has an event key, may send events"));
+        }
     };
     Ok((StatusCode::ACCEPTED, Json(console.send(who, order).await?)))
 }
@@ -95,7 +97,7 @@ pub(crate) struct ResendOrder {
 
 /// Sends an event of the past again, as an event of its own.
 #[utoipa::path(
-    post, path = "/api/v1/events/{id}/resend", tag = "events",
+    post, path = "/api/v1/events/{id}/resend", tag = "events", operation_id = "resend_event",
     params(("id" = String, Path, description = "The event's id.")),
     request_body = Option<ResendOrder>,
     responses(

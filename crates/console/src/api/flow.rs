@@ -15,7 +15,7 @@ use crate::{
 
 /// Lists the workflows: what starts them, how their runs flow, which are paused.
 #[utoipa::path(
-    get, path = "/api/v1/workflows", tag = "workflows",
+    get, path = "/api/v1/workflows", tag = "workflows", operation_id = "list_workflows",
     responses(
         (status = 200, body = Vec<WorkflowItem>),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
@@ -28,7 +28,7 @@ pub(crate) async fn workflows(State(console): State<Shared>, _: Identity) -> Res
 
 /// Shows a workflow.
 #[utoipa::path(
-    get, path = "/api/v1/workflows/{name}", tag = "workflows",
+    get, path = "/api/v1/workflows/{name}", tag = "workflows", operation_id = "show_workflow",
     params(("name" = String, Path, description = "The workflow's name.")),
     responses(
         (status = 200, body = WorkflowItem),
@@ -36,13 +36,17 @@ pub(crate) async fn workflows(State(console): State<Shared>, _: Identity) -> Res
         (status = "5XX", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(crate) async fn workflow(State(console): State<Shared>, _: Identity, Path(name): Path<String>) -> Result<Json<WorkflowItem>> {
+pub(crate) async fn workflow(
+    State(console): State<Shared>,
+    _: Identity,
+    Path(name): Path<String>,
+) -> Result<Json<WorkflowItem>> {
     console.workflow(&name).await.map(Json)
 }
 
 /// Numbers about each workflow over the last hours: how its runs ended, how long they took, hour by hour.
 #[utoipa::path(
-    get, path = "/api/v1/statistics", tag = "workflows",
+    get, path = "/api/v1/statistics", tag = "workflows", operation_id = "show_statistics",
     params(("hours" = Option<u16>, Query, description = "Over so many hours: 1 to 168, 24 when not given.", minimum = 1, maximum = 168)),
     responses(
         (status = 200, body = Vec<StatisticsItem>),
@@ -50,13 +54,17 @@ pub(crate) async fn workflow(State(console): State<Shared>, _: Identity, Path(na
         (status = "5XX", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(crate) async fn statistics(State(console): State<Shared>, _: Identity, query: Query) -> Result<Json<Vec<StatisticsItem>>> {
+pub(crate) async fn statistics(
+    State(console): State<Shared>,
+    _: Identity,
+    query: Query,
+) -> Result<Json<Vec<StatisticsItem>>> {
     console.statistics(query.hours()?).await.map(Json)
 }
 
 /// Keeps a workflow from starting runs. They queue up, and start when it is resumed; runs that have started go on.
 #[utoipa::path(
-    post, path = "/api/v1/workflows/{name}/pause", tag = "workflows",
+    post, path = "/api/v1/workflows/{name}/pause", tag = "workflows", operation_id = "pause_workflow",
     params(("name" = String, Path, description = "The workflow's name.")),
     responses(
         (status = 200, body = WorkflowItem),
@@ -64,13 +72,17 @@ pub(crate) async fn statistics(State(console): State<Shared>, _: Identity, query
         (status = "5XX", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(crate) async fn pause(State(console): State<Shared>, Operator(identity): Operator, Path(name): Path<String>) -> Result<Json<WorkflowItem>> {
+pub(crate) async fn pause(
+    State(console): State<Shared>,
+    Operator(identity): Operator,
+    Path(name): Path<String>,
+) -> Result<Json<WorkflowItem>> {
     console.pause(&identity.name, &name).await.map(Json)
 }
 
 /// Lets a workflow start runs again, beginning with those that waited.
 #[utoipa::path(
-    post, path = "/api/v1/workflows/{name}/resume", tag = "workflows",
+    post, path = "/api/v1/workflows/{name}/resume", tag = "workflows", operation_id = "resume_workflow",
     params(("name" = String, Path, description = "The workflow's name.")),
     responses(
         (status = 200, body = WorkflowItem),
@@ -78,13 +90,17 @@ pub(crate) async fn pause(State(console): State<Shared>, Operator(identity): Ope
         (status = "5XX", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(crate) async fn resume(State(console): State<Shared>, Operator(identity): Operator, Path(name): Path<String>) -> Result<Json<WorkflowItem>> {
+pub(crate) async fn resume(
+    State(console): State<Shared>,
+    Operator(identity): Operator,
+    Path(name): Path<String>,
+) -> Result<Json<WorkflowItem>> {
     console.resume(&identity.name, &name).await.map(Json)
 }
 
 /// Lists the concurrency keys that are in use.
 #[utoipa::path(
-    get, path = "/api/v1/keys", tag = "keys",
+    get, path = "/api/v1/keys", tag = "keys", operation_id = "list_keys",
     params(("prefix" = Option<String>, Query, description = "Only keys that start with this."), ("limit" = Option<u16>, Query, description = "At most so many: 1 to 1000, 50 when not given.", minimum = 1, maximum = 1000), ("cursor" = Option<String>, Query, description = "The `next` of the page before.")),
     responses(
         (status = 200, body = Paged<KeyItem>),
@@ -92,13 +108,17 @@ pub(crate) async fn resume(State(console): State<Shared>, Operator(identity): Op
         (status = "5XX", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(crate) async fn keys(State(console): State<Shared>, _: Identity, query: Query) -> Result<Json<Paged<KeyItem>>> {
+pub(crate) async fn keys(
+    State(console): State<Shared>,
+    _: Identity,
+    query: Query,
+) -> Result<Json<Paged<KeyItem>>> {
     console.keys(&query).await.map(Json)
 }
 
 /// Who holds a concurrency key and who waits for it. Several keys when masked numbers look alike.
 #[utoipa::path(
-    get, path = "/api/v1/keys/{key}", tag = "keys",
+    get, path = "/api/v1/keys/{key}", tag = "keys", operation_id = "show_key",
     params(("key" = String, Path, description = "The key, as it is shown.")),
     responses(
         (status = 200, body = Vec<KeyLine>),
@@ -106,13 +126,17 @@ pub(crate) async fn keys(State(console): State<Shared>, _: Identity, query: Quer
         (status = "5XX", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(crate) async fn key(State(console): State<Shared>, _: Identity, Path(key): Path<String>) -> Result<Json<Vec<KeyLine>>> {
+pub(crate) async fn key(
+    State(console): State<Shared>,
+    _: Identity,
+    Path(key): Path<String>,
+) -> Result<Json<Vec<KeyLine>>> {
     console.key(&key).await.map(Json)
 }
 
 /// Lists the throttle keys that are in use.
 #[utoipa::path(
-    get, path = "/api/v1/throttles", tag = "keys",
+    get, path = "/api/v1/throttles", tag = "keys", operation_id = "list_throttles",
     params(("prefix" = Option<String>, Query, description = "Only keys that start with this."), ("limit" = Option<u16>, Query, description = "At most so many: 1 to 1000, 50 when not given.", minimum = 1, maximum = 1000), ("cursor" = Option<String>, Query, description = "The `next` of the page before.")),
     responses(
         (status = 200, body = Paged<ThrottleItem>),
@@ -120,13 +144,17 @@ pub(crate) async fn key(State(console): State<Shared>, _: Identity, Path(key): P
         (status = "5XX", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(crate) async fn throttles(State(console): State<Shared>, _: Identity, query: Query) -> Result<Json<Paged<ThrottleItem>>> {
+pub(crate) async fn throttles(
+    State(console): State<Shared>,
+    _: Identity,
+    query: Query,
+) -> Result<Json<Paged<ThrottleItem>>> {
     console.throttles(&query).await.map(Json)
 }
 
 /// The starts of a throttle key: those that count, and those reserved. Several keys when masked numbers look alike.
 #[utoipa::path(
-    get, path = "/api/v1/throttles/{key}", tag = "keys",
+    get, path = "/api/v1/throttles/{key}", tag = "keys", operation_id = "show_throttle",
     params(("key" = String, Path, description = "The key, as it is shown.")),
     responses(
         (status = 200, body = Vec<ThrottleLedger>),
@@ -134,6 +162,10 @@ pub(crate) async fn throttles(State(console): State<Shared>, _: Identity, query:
         (status = "5XX", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(crate) async fn throttle(State(console): State<Shared>, _: Identity, Path(key): Path<String>) -> Result<Json<Vec<ThrottleLedger>>> {
+pub(crate) async fn throttle(
+    State(console): State<Shared>,
+    _: Identity,
+    Path(key): Path<String>,
+) -> Result<Json<Vec<ThrottleLedger>>> {
     console.throttle(&key).await.map(Json)
 }

@@ -25,7 +25,7 @@ use crate::{
 
 /// Lists runs, the newest first.
 #[utoipa::path(
-    get, path = "/api/v1/runs", tag = "runs",
+    get, path = "/api/v1/runs", tag = "runs", operation_id = "list_runs",
     params(
         ("status" = Option<Vec<RunStatus>>, Query, description = "Only with one of these statuses; may be repeated."),
         ("workflow" = Option<Vec<String>>, Query, description = "Only of one of these workflows; may be repeated."),
@@ -57,7 +57,7 @@ pub(crate) async fn list(
 ///
 /// Server-sent events named `runs`; each holds the page as `GET /api/v1/runs` with the same parameters answers it.
 #[utoipa::path(
-    get, path = "/api/v1/runs/stream", tag = "runs",
+    get, path = "/api/v1/runs/stream", tag = "runs", operation_id = "stream_runs",
     params(
         ("status" = Option<Vec<RunStatus>>, Query, description = "Only with one of these statuses; may be repeated."),
         ("workflow" = Option<Vec<String>>, Query, description = "Only of one of these workflows; may be repeated."),
@@ -88,7 +88,7 @@ pub(crate) async fn stream(
 
 /// Shows a run with its steps, what caused it and what it caused.
 #[utoipa::path(
-    get, path = "/api/v1/runs/{id}", tag = "runs",
+    get, path = "/api/v1/runs/{id}", tag = "runs", operation_id = "show_run",
     params(("id" = String, Path, description = "The run's id.")),
     responses(
         (status = 200, body = RunDetail),
@@ -109,7 +109,7 @@ pub(crate) async fn show(
 /// Server-sent events named `run`; each holds the run as `GET /api/v1/runs/{id}` answers it. An event named `end` is the
 /// last.
 #[utoipa::path(
-    get, path = "/api/v1/runs/{id}/stream", tag = "runs",
+    get, path = "/api/v1/runs/{id}/stream", tag = "runs", operation_id = "stream_run",
     params(("id" = String, Path, description = "The run's id.")),
     responses(
         (status = 200, body = String, content_type = "text/event-stream"),
@@ -142,7 +142,7 @@ fn told<T: Serialize>(looked: Result<T>, is_last: impl Fn(&T) -> bool) -> Told {
 
 /// What a run answered, however large.
 #[utoipa::path(
-    get, path = "/api/v1/runs/{id}/output", tag = "runs",
+    get, path = "/api/v1/runs/{id}/output", tag = "runs", operation_id = "show_run_output",
     params(("id" = String, Path, description = "The run's id.")),
     responses(
         (status = 200, body = Value),
@@ -160,7 +160,7 @@ pub(crate) async fn output(
 
 /// What a step of a run returned, however large.
 #[utoipa::path(
-    get, path = "/api/v1/runs/{id}/steps/{step}/output", tag = "runs",
+    get, path = "/api/v1/runs/{id}/steps/{step}/output", tag = "runs", operation_id = "show_step_output",
     params(
         ("id" = String, Path, description = "The run's id."),
         ("step" = String, Path, description = "The step: `name`, or `name#n` for the n-th of that name."),
@@ -181,7 +181,7 @@ pub(crate) async fn step_output(
 
 /// Ends a run that has not ended.
 #[utoipa::path(
-    post, path = "/api/v1/runs/{id}/cancel", tag = "runs",
+    post, path = "/api/v1/runs/{id}/cancel", tag = "runs", operation_id = "cancel_run",
     params(("id" = String, Path, description = "The run's id.")),
     responses(
         (status = 200, body = RunItem),
@@ -206,7 +206,7 @@ pub(crate) struct Made {
 
 /// Runs a run that has ended again: whole, or from a step.
 #[utoipa::path(
-    post, path = "/api/v1/runs/{id}/rerun", tag = "runs",
+    post, path = "/api/v1/runs/{id}/rerun", tag = "runs", operation_id = "rerun_run",
     params(("id" = String, Path, description = "The run's id.")),
     request_body = Option<RerunOrder>,
     responses(
@@ -227,7 +227,7 @@ pub(crate) async fn rerun(
 
 /// Cancels many runs, or runs them again. Without `dry_run: false` it only says which.
 #[utoipa::path(
-    post, path = "/api/v1/runs/bulk", tag = "runs",
+    post, path = "/api/v1/runs/bulk", tag = "runs", operation_id = "act_on_runs",
     request_body = BulkOrder,
     responses(
         (status = 200, body = BulkOutcome),

@@ -46,16 +46,14 @@ struct AuditPage {
     next: String,
 }
 
-impl AuditPage {
-    /// Where what somebody acted on is shown.
-    fn target_path(&self, entry: &AuditItem) -> Option<String> {
-        Some(match entry.action {
-            "cancel" | "rerun" => path("runs", &entry.target),
-            "send" | "resend" => path("events", &entry.target),
-            "pause" | "resume" => path("workflows", &entry.target),
-            _ => return None,
-        })
-    }
+/// Where what somebody acted on is shown.
+fn target_path(entry: &AuditItem) -> Option<String> {
+    Some(match entry.action {
+        "cancel" | "rerun" => path("runs", &entry.target),
+        "send" | "resend" => path("events", &entry.target),
+        "pause" | "resume" => path("workflows", &entry.target),
+        _ => return None,
+    })
 }
 
 pub(super) async fn dead_letters(State(console): State<Shared>, who: Identity, query: Query) -> Page {

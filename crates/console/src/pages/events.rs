@@ -133,7 +133,10 @@ pub(super) async fn send(State(console): State<Shared>, form: Form) -> Response 
 }
 
 async fn send_form(console: &Shared, form: &Form) -> Result<String> {
-    let name = form.fields.text("name").ok_or_else(|| Problem::body("name: expected the name of an event", "name"))?;
+    let name = form
+        .fields
+        .text("name")
+        .ok_or_else(|| Problem::body("name: expected the name of an event", "name"))?;
     let data = serde_json::from_str(form.fields.text("data").unwrap_or("{}"))
         .map_err(|error| Problem::body(format!("data: expected JSON: {error}"), "data"))?;
     let data = console.restored(data, form.fields.text("like")).await?;

@@ -47,7 +47,9 @@ pub(super) fn checked(console: &Shared, who: &Identity, fields: &Query) -> Resul
     if console.access().is_form_token(who, token) {
         return Ok(());
     }
-    Err(Problem::forbidden("This form is not of a page of this session: go back, load the page anew and try again."))
+    Err(Problem::forbidden(
+        "This form is not of a page of this session: go back, load the page anew and try again.",
+    ))
 }
 
 /// Goes on to a page, which says what was done.

@@ -6,9 +6,8 @@ use axum::{extract::State, response::Html};
 use super::{Page, shell::Shell};
 use crate::{
     access::Identity,
-    chart,
     console::Shared,
-    markup::{Markup, render},
+    markup::render,
     problem::Problem,
     query::Query,
     views::{KeyItem, KeyLine, Paged, ThrottleItem, ThrottleLedger},
@@ -32,12 +31,6 @@ struct KeyPage {
     shown: String,
     lines: Vec<KeyLine>,
     ledgers: Vec<ThrottleLedger>,
-}
-
-impl KeysPage {
-    fn meter(&self, key: &KeyItem) -> Markup {
-        chart::meter(key.held, key.slots)
-    }
 }
 
 /// The two lists have a cursor each.

@@ -108,7 +108,6 @@ impl RunRegion {
         self.run.run.status.is_final()
     }
 
-
     /// Where the page is, with another step, or none, looked at.
     fn at(&self, step: &str) -> String {
         let run = path("runs", &self.run.run.run_id);
@@ -124,11 +123,11 @@ impl RunRegion {
     fn before(&self) -> usize {
         self.first_step.saturating_sub(STEPS)
     }
+}
 
-    /// Whether a step's output can be replaced when the run is run again.
-    fn is_editable(&self, step: &StepItem) -> bool {
-        matches!(step.kind, StepKind::Run | StepKind::Callback) && step.output_bytes.is_none()
-    }
+/// Whether a step's output can be replaced when the run is run again.
+fn is_editable(step: &StepItem) -> bool {
+    matches!(step.kind, StepKind::Run | StepKind::Callback) && step.output_bytes.is_none()
 }
 
 fn title(run: &RunItem) -> String {
@@ -246,5 +245,6 @@ pub(super) async fn rerun(State(console): State<Shared>, Path(id): Path<String>,
 }
 
 fn edited(text: &str) -> Result<Value> {
-    serde_json::from_str(text).map_err(|error| Problem::body(format!("output: expected JSON: {error}"), "output"))
+    serde_json::from_str(text)
+        .map_err(|error| Problem::body(format!("output: expected JSON: {error}"), "output"))
 }

@@ -21,8 +21,13 @@ use crate::{
 };
 
 /// The spans of time one can choose.
-const SPANS: [(&str, &str); 5] =
-    [("1h", "Last hour"), ("24h", "Last 24 hours"), ("7d", "Last 7 days"), ("30d", "Last 30 days"), ("", "Any time")];
+const SPANS: [(&str, &str); 5] = [
+    ("1h", "Last hour"),
+    ("24h", "Last 24 hours"),
+    ("7d", "Last 7 days"),
+    ("30d", "Last 30 days"),
+    ("", "Any time"),
+];
 
 #[derive(Template)]
 #[template(path = "runs.html")]

@@ -98,6 +98,28 @@ impl Shell {
         self.who.as_ref().is_some_and(Identity::is_operator)
     }
 
+    /// A time: as long ago, exact when asked for.
+    pub(super) fn time(&self, at: impl Shown<Timestamp>) -> Markup {
+        let at = at.value();
+        let (when, utc) = (text::when(at, self.now), text::utc(at));
+        Markup::trusted(format!(r#"<time datetime="{at}" title="{utc}">{when}</time>"#))
+    }
+
+    /// A time, exact.
+    pub(super) fn exact(&self, at: impl Shown<Timestamp>) -> Markup {
+        let at = at.value();
+        let (when, utc) = (text::when(at, self.now), text::utc(at));
+        Markup::trusted(format!(r#"<time datetime="{at}" title="{when}">{utc}</time>"#))
+    }
+
+    /// How long something has taken so far.
+    pub(super) fn since(&self, at: impl Shown<Timestamp>) -> String {
+        text::duration(durable::until(at.value(), self.now))
+    }
+}
+
+#[expect(clippy::unused_self, reason = "a template calls methods of what it is given")]
+impl Shell {
     pub(super) fn style(&self) -> &'static str {
         &assets::STYLE.name
     }
@@ -123,27 +145,8 @@ impl Shell {
         markup::icon(markup::shape(status))
     }
 
-    /// A time: as long ago, exact when asked for.
-    pub(super) fn time(&self, at: impl Shown<Timestamp>) -> Markup {
-        let at = at.value();
-        let (when, utc) = (text::when(at, self.now), text::utc(at));
-        Markup::trusted(format!(r#"<time datetime="{at}" title="{utc}">{when}</time>"#))
-    }
-
-    /// A time, exact.
-    pub(super) fn exact(&self, at: impl Shown<Timestamp>) -> Markup {
-        let at = at.value();
-        let (when, utc) = (text::when(at, self.now), text::utc(at));
-        Markup::trusted(format!(r#"<time datetime="{at}" title="{when}">{utc}</time>"#))
-    }
-
     pub(super) fn took(&self, milliseconds: impl Shown<u64>) -> String {
         text::duration(Duration::from_millis(milliseconds.value()))
-    }
-
-    /// How long something has taken so far.
-    pub(super) fn since(&self, at: impl Shown<Timestamp>) -> String {
-        text::duration(durable::until(at.value(), self.now))
     }
 
     pub(super) fn count(&self, count: impl Shown<u64>) -> String {

@@ -51,7 +51,9 @@ pub(super) async fn by_link(State(console): State<Shared>, request: Request) -> 
     let seal = console.access().seal();
     let linked: Option<Linked> = seal.open(LINK, fields.text("link").unwrap_or_default(), now);
     // Somewhere else, so that a link opened next is not sent here again by loading this answer anew.
-    let Some(linked) = linked else { return Ok(Redirect::to("/console/sign-in?refused=yes").into_response()) };
+    let Some(linked) = linked else {
+        return Ok(Redirect::to("/console/sign-in?refused=yes").into_response());
+    };
     let identity = Identity { session: console.fresh(), name: linked.name, role: linked.role };
     tracing::info!(role = identity.role.as_str(), "somebody signed in by a link");
     Ok(entered(&session_cookie(seal, &identity, now).ok_or_else(unset)?, &back(&fields)))

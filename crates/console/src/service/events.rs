@@ -87,8 +87,13 @@ impl Console {
 
     /// The names of the events that start something.
     pub(crate) fn event_names(&self) -> Vec<&str> {
-        let mut names: Vec<_> =
-            self.desk().definitions.iter().flat_map(|workflow| &workflow.events).map(String::as_str).collect();
+        let mut names: Vec<_> = self
+            .desk()
+            .definitions
+            .iter()
+            .flat_map(|workflow| &workflow.events)
+            .map(String::as_str)
+            .collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -105,7 +110,10 @@ impl Console {
             .collect();
         let message = runs.is_empty().then(|| {
             let known = self.event_names().join(", ");
-            format!("no workflow starts with {}: it is recorded and starts nothing; known are {known}", event.name)
+            format!(
+                "no workflow starts with {}: it is recorded and starts nothing; known are {known}",
+                event.name
+            )
         });
         Sent { event_id: event.id.clone(), runs, message }
     }

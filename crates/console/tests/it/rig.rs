@@ -66,6 +66,7 @@ pub(crate) async fn post(router: &Router, path: &str, body: &Value) -> Answer {
 /// Sends a form, with these fields.
 pub(crate) async fn submit(router: &Router, path: &str, fields: &[(&str, &str)]) -> Answer {
     let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-    let request = request(Method::POST, path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let request =
+        request(Method::POST, path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
     ask(router, request.body(Body::from(body)).unwrap()).await
 }

@@ -9,7 +9,8 @@ use super::chromium::{Browser, Theme, serve};
 use crate::{pages::paths, scene};
 
 /// axe-core, where `scripts/browser-tools` puts it.
-const AXE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.tools/browser/node_modules/axe-core/axe.min.js");
+const AXE: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../../.tools/browser/node_modules/axe-core/axe.min.js");
 
 async fn findings(browser: &Browser) -> Vec<Value> {
     let script = "const done = arguments[arguments.length - 1];
@@ -51,7 +52,14 @@ async fn a_dialog_is_accessible_as_well() {
     let found = findings(&browser).await;
     assert!(found.is_empty(), "{}", json!(found));
     // Escape leaves it, and the focus is where it was.
-    browser.client.active_element().await.unwrap().send_keys(&char::from(Key::Escape).to_string()).await.unwrap();
+    browser
+        .client
+        .active_element()
+        .await
+        .unwrap()
+        .send_keys(&char::from(Key::Escape).to_string())
+        .await
+        .unwrap();
     assert_eq!(browser.run("return document.activeElement.dataset.dialog").await, json!("rerun-from"));
     browser.close().await;
 }

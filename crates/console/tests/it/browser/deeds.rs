@@ -23,7 +23,10 @@ async fn a_run_is_cancelled_once_somebody_has_said_yes() {
 
     browser.go("/console/audit").await;
     let line = browser.reads("tbody tr", "cancel").await.text().await.unwrap();
-    assert!(line.contains("local") && line.contains(cast.building.as_str()) && line.contains("done"), "{line}");
+    assert!(
+        line.contains("local") && line.contains(cast.building.as_str()) && line.contains("done"),
+        "{line}"
+    );
     browser.close().await;
 }
 
@@ -44,7 +47,8 @@ async fn a_run_is_run_again_from_a_step_with_another_output() {
     browser.reads("h1", "completed").await;
     browser.reads(".run", &cast.failed.as_str()[..8]).await;
 
-    let again = simulation.runs().into_iter().find(|run| run.rerun_of.as_ref() == Some(&cast.failed)).unwrap();
+    let again =
+        simulation.runs().into_iter().find(|run| run.rerun_of.as_ref() == Some(&cast.failed)).unwrap();
     assert_eq!(simulation.output(&again.id), json!({"overall_status": "PASS"}));
     let steps: Vec<_> = simulation.checkpoints(&again.id).into_iter().map(|step| step.step.name).collect();
     assert_eq!(steps, ["download-image", "vlm-evaluate", "store-result"]);

@@ -19,7 +19,9 @@ async fn of_every_page() {
             browser.client.set_window_size(1440, 900).await.unwrap();
             shoot(&browser, &path, &format!("{name}-{}", theme.name())).await;
         }
-        for (name, path) in paths(&cast).into_iter().filter(|(name, _)| matches!(*name, "runs" | "run-building")) {
+        for (name, path) in
+            paths(&cast).into_iter().filter(|(name, _)| matches!(*name, "runs" | "run-building"))
+        {
             browser.client.set_window_size(500, 900).await.unwrap();
             shoot(&browser, &path, &format!("{name}-phone-{}", theme.name())).await;
         }

@@ -20,7 +20,8 @@ async fn a_link_signs_in_as_what_it_says() {
     let run = format!("/console/runs/{}", cast.building);
     browser.go(&run).await;
     assert!(browser.path().await.starts_with("/console/sign-in?back="), "{}", browser.path().await);
-    let bad = sign_in_link(&Seal::new(&[4; 32]).unwrap(), "", "eve", Role::Operator, simulation.now(), minutes(5));
+    let bad =
+        sign_in_link(&Seal::new(&[4; 32]).unwrap(), "", "eve", Role::Operator, simulation.now(), minutes(5));
     browser.go(&bad).await;
     browser.press("Sign in").await;
     browser.reads("main", "This link is not good").await;
