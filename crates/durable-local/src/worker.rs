@@ -171,7 +171,7 @@ async fn sweep(store: &Store, now: Timestamp) -> Result<()> {
     let left = store
         .read(|db| {
             let mut query = db.prepare_cached(
-                "select key, run_id, slots from members join runs on runs.id = run_id
+                "select members.key, run_id, slots from members join runs on runs.id = run_id
                  where status in ('completed', 'failed', 'cancelled')",
             )?;
             let rows = query.query_map([], |row| {
