@@ -65,7 +65,7 @@ pub(crate) async fn list(
         ("limit" = Option<u16>, Query, description = "At most so many: 1 to 1000, 50 when not given.", minimum = 1, maximum = 1000),
     ),
     responses(
-        (status = 200, body = String, content_type = "text/event-stream"),
+        (status = 200, body = ServerSentEvent, content_type = "text/event-stream"),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -112,7 +112,7 @@ pub(crate) async fn show(
     get, path = "/api/v1/runs/{id}/stream", tag = "runs", operation_id = "stream_run",
     params(("id" = String, Path, description = "The run's id.")),
     responses(
-        (status = 200, body = String, content_type = "text/event-stream"),
+        (status = 200, body = ServerSentEvent, content_type = "text/event-stream"),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
         (status = "5XX", body = Problem, content_type = "application/problem+json"),
     ),
@@ -129,6 +129,20 @@ pub(crate) async fn stream_one(
         let (console, id): (Arc<Console>, _) = (console.clone(), id.clone());
         async move { told(console.run(&id).await, |run| run.run.status.is_final()) }
     }))
+}
+
+/// What a stream tells at one moment.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what a stream holds")]
+pub(crate) struct ServerSentEvent {
+    /// What is told: `runs`, `run` or `end`.
+    event: Option<String>,
+    /// Differs when what is told does: a client that comes back sends it as `Last-Event-ID`, and is told only news.
+    id: Option<String>,
+    /// JSON; empty with `end`.
+    data: Option<String>,
+    /// After how many milliseconds a client whose connection ended comes back.
+    retry: Option<u64>,
 }
 
 fn told<T: Serialize>(looked: Result<T>, is_last: impl Fn(&T) -> bool) -> Told {

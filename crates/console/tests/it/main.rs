@@ -1,11 +1,19 @@
 //! The console over the simulated world: routes asked one by one, and pages in a real browser.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests are tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "helpers of tests are tests"
+)]
 
 mod access;
 mod api;
-#[cfg(feature = "browser")]
+#[cfg(feature = "tools")]
 mod browser;
+#[cfg(feature = "tools")]
+mod fuzz;
 mod pages;
 mod rig;
 mod scene;
