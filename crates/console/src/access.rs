@@ -4,8 +4,14 @@ mod event_keys;
 mod guard;
 mod identity;
 mod link;
+mod members;
+#[cfg(feature = "oidc")]
+mod oidc;
+mod provider;
 mod seal;
 mod session;
+
+use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
@@ -22,8 +28,13 @@ pub(crate) use identity::Operator;
 pub use identity::{Identity, Role};
 pub use link::sign_in_link;
 pub(crate) use link::{LINK, Linked};
+pub use members::Members;
+#[cfg(feature = "oidc")]
+pub use oidc::{Oidc, OidcSettings};
+pub(crate) use provider::BEGUN;
+pub use provider::{Begun, Provider};
 pub use seal::Seal;
-pub(crate) use session::{end_cookie, session_cookie};
+pub(crate) use session::{BEGUN_COOKIE, begun_cookie, cookie_value, end_begun, end_cookie, session_cookie};
 
 use crate::{console::Shared, pages, problem::Problem};
 
@@ -32,6 +43,7 @@ use crate::{console::Shared, pages, problem::Problem};
 pub struct Access {
     seal: Seal,
     event_keys: EventKeys,
+    provider: Option<Arc<dyn Provider>>,
     place: Place,
 }
 
@@ -58,13 +70,18 @@ impl Access {
     /// host, or that a page elsewhere has caused, are refused.
     pub fn loopback(random: &dyn Random) -> Result<Self> {
         let key: Vec<u8> = (0..4).flat_map(|_| random.bits().to_be_bytes()).collect();
-        Ok(Self { seal: Seal::new(&key)?, event_keys: EventKeys::default(), place: Place::Loopback })
+        Ok(Self {
+            seal: Seal::new(&key)?,
+            event_keys: EventKeys::default(),
+            provider: None,
+            place: Place::Loopback,
+        })
     }
 
     /// For a server that the world can reach at `origin` (`https://name`): whoever has a session under this seal gets in,
     /// and whoever the caller has authenticated and put into the request as an [`Identity`].
     pub fn sessions(origin: impl Into<String>, seal: Seal) -> Self {
-        Self { seal, event_keys: EventKeys::default(), place: Place::Origin(origin.into()) }
+        Self { seal, event_keys: EventKeys::default(), provider: None, place: Place::Origin(origin.into()) }
     }
 
     /// Lets whoever has one of these keys send events.
@@ -72,6 +89,17 @@ impl Access {
     pub fn event_keys(mut self, keys: EventKeys) -> Self {
         self.event_keys = keys;
         self
+    }
+
+    /// Lets people sign in with this provider.
+    #[must_use]
+    pub fn provider(mut self, provider: Arc<dyn Provider>) -> Self {
+        self.provider = Some(provider);
+        self
+    }
+
+    pub(crate) fn sign_in_provider(&self) -> Option<&Arc<dyn Provider>> {
+        self.provider.as_ref()
     }
 
     /// The token that this person's forms come with.

@@ -24,7 +24,12 @@ pub mod text;
 mod timeline;
 mod views;
 
-pub use access::{Access, EventKeys, Identity, Role, Seal, is_loopback, loopback, same_origin, sign_in_link};
+pub use access::{
+    Access, Begun, EventKeys, Identity, Members, Provider, Role, Seal, is_loopback, loopback, same_origin,
+    sign_in_link,
+};
+#[cfg(feature = "oidc")]
+pub use access::{Oidc, OidcSettings};
 pub use api::description;
 pub use console::{Console, Live};
 pub use mask::Mask;

@@ -65,6 +65,8 @@ pub(crate) fn router(console: &Shared) -> Router<Shared> {
         .layer(from_fn_with_state(console.clone(), access::for_pages));
     let open = Router::new()
         .route("/console/sign-in", get(sign_in::page).post(sign_in::by_link))
+        .route("/console/sign-in/begin", get(sign_in::begin))
+        .route("/console/sign-in/callback", get(sign_in::callback))
         .layer(from_fn_with_state(console.clone(), explained))
         .layer(from_fn_with_state(console.clone(), access::for_anybody));
     pages.merge(open)

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, header};
-use durable::{after, hours};
+use durable::{after, hours, minutes};
 use jiff::Timestamp;
 
-use super::{Identity, Seal};
+use super::{BEGUN, Begun, Identity, Seal};
 
 /// The purpose of the seal.
 const SESSION: &str = "session";
@@ -17,21 +17,37 @@ const COOKIE: &str = "__Host-session";
 /// How long somebody stays signed in.
 const LENGTH: Duration = hours(10);
 
+/// Keeps what was begun while somebody is at the provider.
+pub(crate) const BEGUN_COOKIE: &str = "__Host-sign-in";
+
+/// How long signing in may take.
+const SIGN_IN: Duration = minutes(10);
+
 /// The cookie that keeps somebody signed in.
 pub(crate) fn session_cookie(seal: &Seal, identity: &Identity, now: Timestamp) -> Option<HeaderValue> {
     let value = seal.seal(SESSION, identity, after(now, LENGTH));
-    cookie(&value, LENGTH)
+    cookie(COOKIE, &value, LENGTH)
 }
 
 /// The cookie that signs somebody out.
 pub(crate) fn end_cookie() -> Option<HeaderValue> {
-    cookie("", Duration::ZERO)
+    cookie(COOKIE, "", Duration::ZERO)
+}
+
+/// The cookie that keeps a sign-in that was begun.
+pub(crate) fn begun_cookie(seal: &Seal, begun: &Begun, now: Timestamp) -> Option<HeaderValue> {
+    cookie(BEGUN_COOKIE, &seal.seal(BEGUN, begun, after(now, SIGN_IN)), SIGN_IN)
+}
+
+/// The cookie that ends a sign-in that was begun: none is used twice.
+pub(crate) fn end_begun() -> Option<HeaderValue> {
+    cookie(BEGUN_COOKIE, "", Duration::ZERO)
 }
 
 /// `Lax`: a link from a chat leads to a page, and nothing that changes anything comes with the cookie from elsewhere.
-fn cookie(value: &str, age: Duration) -> Option<HeaderValue> {
+fn cookie(name: &str, value: &str, age: Duration) -> Option<HeaderValue> {
     let age = age.as_secs();
-    let text = format!("{COOKIE}={value}; Path=/; Max-Age={age}; HttpOnly; Secure; SameSite=Lax");
+    let text = format!("{name}={value}; Path=/; Max-Age={age}; HttpOnly; Secure; SameSite=Lax");
     HeaderValue::from_str(&text).ok()
 }
 

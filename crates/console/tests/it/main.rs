@@ -14,6 +14,8 @@ mod api;
 mod browser;
 #[cfg(feature = "tools")]
 mod fuzz;
+#[cfg(feature = "oidc")]
+mod oidc;
 mod pages;
 mod rig;
 mod scene;
