@@ -53,7 +53,9 @@ impl History for Aws {
         }
         // The run comes last: it is not there before all that it begins with is, and whoever died in the middle writes the
         // same again.
-        self.note_rerun(run).await?;
+        if run.rerun_of.is_some() {
+            self.note_rerun(run).await?;
+        }
         let records = records.iter().enumerate();
         let records = records.map(|(n, record)| StepRecord::new(&run.id, record, n as u64));
         for some in records.collect::<Result<Vec<_>>>()?.chunks(AT_ONCE) {

@@ -65,7 +65,7 @@ pub async fn record(aws: &Aws, batch: SqsEvent) -> SqsBatchResponse {
 
 impl Aws {
     /// Keeps events, for people to look at. Each part is written where it is not there yet: whoever died in the middle does
-    /// it again.
+    /// it again, and what is listed with all comes last.
     pub(crate) async fn keep_events(&self, events: &[Envelope]) -> Result<()> {
         for some in events.chunks(AT_ONCE) {
             try_join_all(some.iter().map(|event| self.keep_event(event))).await?;
@@ -95,12 +95,15 @@ impl Aws {
     }
 }
 
-/// Writes these attributes where they are not there: the item may be, when it names a rerun of the event.
+/// Writes an item of an event, unless it was written before. An item that only names reruns of the event was not.
 fn first(id: &str, sk: &str, values: Vec<(&'static str, AttributeValue)>) -> Change {
-    let set = values.iter().map(|(value, _)| {
-        let name = value.replacen(':', "#", 1);
-        format!("{name} = if_not_exists({name}, {value})")
-    });
-    let update = format!("SET {}", set.collect::<Vec<_>>().join(", "));
-    Change { key: Key::new(partition(id), sk), update, condition: String::new(), values }
+    let set = values.iter().map(|(value, _)| format!("{} = {value}", value.replacen(':', "#", 1)));
+    Change {
+        key: Key::new(partition(id), sk),
+        update: format!("SET {}", set.collect::<Vec<_>>().join(", ")),
+        condition:
+            "attribute_not_exists(#expires_at) OR (attribute_exists(#reruns) AND attribute_not_exists(#name))"
+                .to_owned(),
+        values,
+    }
 }
