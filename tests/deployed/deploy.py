@@ -34,7 +34,7 @@ def laid_out() -> pathlib.Path:
     text = (repository / "template.yaml").read_text()
     for name in re.findall(r"CodeUri: functions/(\S+)", text):
         folder = work / "build" / name
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         # Debug information would make each upload ten times as large.
         subprocess.run(["strip", "-o", folder / "bootstrap", binaries / name], check=True)
     text = re.sub(r"CodeUri: functions/(\S+)", r"CodeUri: build/\1", text)

@@ -6,7 +6,8 @@ use system_tests::Template;
 use crate::flows::flows;
 
 /// Actions for which AWS knows no resources.
-const WITHOUT_RESOURCE: [&str; 2] = ["xray:PutTelemetryRecords", "xray:PutTraceSegments"];
+const WITHOUT_RESOURCE: [&str; 3] =
+    ["cloudwatch:GetMetricData", "xray:PutTelemetryRecords", "xray:PutTraceSegments"];
 
 fn list(value: &Value) -> Vec<&Value> {
     value.as_array().map_or_else(|| vec![value], |items| items.iter().collect())
@@ -54,7 +55,8 @@ fn every_function_has_a_role_of_its_own_written_out_here() {
         // SAM adds managed policies with Resource * to the roles that it makes.
         assert!(properties["Policies"].is_null(), "{name}: rights belong to {role}");
         for managed in list(&template.properties(&role)["ManagedPolicyArns"]) {
-            assert!(managed.is_null() || *managed == json!({"Ref": "DurablePolicy"}), "{role}: {managed}");
+            let shared = ["DurablePolicy", "ConsolePolicy"].map(|policy| json!({ "Ref": policy }));
+            assert!(managed.is_null() || shared.contains(managed), "{role}: {managed}");
         }
         assert_eq!(properties["LoggingConfig"]["LogGroup"], json!({"Ref": name.replace("Function", "Log")}));
         assert!(

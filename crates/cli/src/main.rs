@@ -8,6 +8,7 @@ mod environment;
 mod failure;
 mod home;
 mod inbound;
+mod link;
 mod logs;
 mod place;
 mod progress;
@@ -47,5 +48,6 @@ async fn run(line: CommandLine) -> Result<()> {
         Command::Show(order) => runs::show(&place, order).await,
         Command::Cancel(order) => runs::cancel(&place, order).await,
         Command::Sandbox(order) => sandbox::sandbox(place.home("sandbox")?, order).await,
+        Command::ConsoleLink(order) => link::make(&order),
     }
 }

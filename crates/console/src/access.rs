@@ -54,6 +54,8 @@ enum Place {
     Loopback,
     /// At this origin, by whoever has signed in.
     Origin(String),
+    /// By whoever signs each request.
+    Signed,
 }
 
 /// Why somebody does not get in.
@@ -82,6 +84,12 @@ impl Access {
     /// and whoever the caller has authenticated and put into the request as an [`Identity`].
     pub fn sessions(origin: impl Into<String>, seal: Seal) -> Self {
         Self { seal, event_keys: EventKeys::default(), provider: None, place: Place::Origin(origin.into()) }
+    }
+
+    /// For a server whose requests are signed, each by itself, and checked before they get here: only whoever the caller has
+    /// authenticated and put into the request as an [`Identity`] gets in.
+    pub fn signed(random: &dyn Random) -> Result<Self> {
+        Ok(Self { place: Place::Signed, ..Self::loopback(random)? })
     }
 
     /// Lets whoever has one of these keys send events.
@@ -126,6 +134,7 @@ impl Access {
         match &self.place {
             Place::Loopback => loopback(method, headers),
             Place::Origin(origin) => same_origin(method, headers, origin),
+            Place::Signed => Ok(()),
         }
         .map_err(Refusal::Forbidden)
     }
@@ -145,6 +154,9 @@ impl Access {
         match self.place {
             Place::Loopback => Ok(Identity::new("local", Role::Operator)),
             Place::Origin(_) => session::identity(&self.seal, headers, now).ok_or(Refusal::SignIn),
+            Place::Signed => {
+                Err(Refusal::Forbidden("expected a signed request of somebody who is named here"))
+            }
         }
     }
 }

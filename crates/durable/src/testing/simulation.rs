@@ -21,8 +21,8 @@ use super::{
     memory::World,
 };
 use crate::{
-    Checkpoint, Clock, DeadLetter, Delivery, Desk, Disposition, Envelope, Event, Payload, Ports, Result, Run, RunId, Runnable,
-    Settings, after,
+    Checkpoint, Clock, DeadLetter, Delivery, Desk, Disposition, Envelope, Event, Payload, Ports, Result, Run,
+    RunId, Runnable, Settings, after,
     callback::{self, Answer, Settled, Token},
     cancel, drive, seconds, until,
 };
