@@ -1,10 +1,18 @@
 //! The command line.
 
+mod filter;
+mod look;
+pub(crate) mod steer;
+
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser, builder::TypedValueParser};
+use clap::{Args, Parser, Subcommand};
 use durable::Status;
 use fibreflow::sandbox::Fault;
+
+pub(crate) use filter::{Matching, When};
+pub(crate) use look::{Audit, DeadLetters, Events, Health, Keys, Runs, Show, Tail, Workflows};
+pub(crate) use steer::{Cancel, Completions, Discard, Pause, Redrive, Rerun, Resend, Resume};
 
 const STATUSES: [Status; 6] =
     [Status::Queued, Status::Running, Status::Waiting, Status::Completed, Status::Failed, Status::Cancelled];
@@ -22,7 +30,10 @@ Examples:
   fibreflow send agent/build.requested --data '{\"agent_name\": \"sharepoint\"}'
   fibreflow runs --status failed
   fibreflow --aws runs --status failed              the same, of a deployed stack
-  fibreflow show 3f2a                               the start of a run's id is enough"
+  fibreflow show 3f2a --follow                      the start of a run's id is enough
+  fibreflow tail                                    all that happens, as it happens
+  fibreflow rerun 3f2a --from store-result          once what made it fail is mended
+  source <(fibreflow completions bash)              what the tab key knows"
 )]
 pub(crate) struct CommandLine {
     /// The folder that holds the state.
@@ -43,9 +54,23 @@ pub(crate) enum Command {
     Send(Send),
     Runs(Runs),
     Show(Show),
+    Events(Events),
+    Workflows(Workflows),
+    Keys(Keys),
+    Tail(Tail),
+    Health(Health),
     Cancel(Cancel),
+    Rerun(Rerun),
+    Resend(Resend),
+    Pause(Pause),
+    Resume(Resume),
+    DeadLetters(DeadLetters),
+    Redrive(Redrive),
+    Discard(Discard),
+    Audit(Audit),
     Sandbox(Sandbox),
     ConsoleLink(ConsoleLink),
+    Completions(Completions),
 }
 
 /// Run the workflows, their schedules and the HTTP interface, until stopped.
@@ -108,50 +133,6 @@ pub(crate) struct Send {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// List runs, newest first.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  fibreflow runs --workflow build-agent --status waiting
-  fibreflow runs --limit 0 --json | jq -r '.[] | select(.status == \"failed\") | .run_id'")]
-pub(crate) struct Runs {
-    /// Only of this workflow.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) workflow: Option<String>,
-
-    /// Only with this status.
-    #[arg(long, value_parser = PossibleValuesParser::new(STATUSES.map(Status::as_str)).try_map(|name| status(&name).ok_or("no such status")))]
-    pub(crate) status: Option<Status>,
-
-    /// At most so many; 0 for all.
-    #[arg(long, default_value_t = 20, value_name = "N")]
-    pub(crate) limit: usize,
-
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// Show a run and its steps.
-#[derive(Debug, Args)]
-pub(crate) struct Show {
-    /// The run's id, or as much of its start as no other has.
-    pub(crate) run: String,
-
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// End a run that has not ended.
-///
-/// A step that is at work is cut off, or its result is not recorded; no further step starts.
-#[derive(Debug, Args)]
-pub(crate) struct Cancel {
-    /// The run's id, or as much of its start as no other has.
-    pub(crate) run: String,
 }
 
 /// List the services of a running `dev --sandbox` and what can be wrong with them, or make something wrong.

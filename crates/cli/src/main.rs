@@ -1,7 +1,8 @@
-//! The `fibreflow` command: runs the workflows on one machine, sends events, shows runs.
+//! The `fibreflow` command: runs the workflows on one machine, sends events, sees and steers runs.
 
 mod args;
 mod catalogue;
+mod changes;
 mod demo;
 mod dev;
 mod environment;
@@ -10,6 +11,7 @@ mod home;
 mod inbound;
 mod link;
 mod logs;
+mod look;
 mod place;
 mod progress;
 mod runs;
@@ -17,13 +19,16 @@ mod sandbox;
 mod send;
 mod server;
 mod services;
+mod steer;
 mod terminal;
 mod text;
+mod timeline;
+mod watch;
 
 use std::process::ExitCode;
 
 use args::{Command, CommandLine};
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use failure::Result;
 use place::Place;
 
@@ -46,7 +51,29 @@ async fn run(line: CommandLine) -> Result<()> {
         Command::Send(order) => send::send(&place, order).await,
         Command::Runs(order) => runs::list(&place, order).await,
         Command::Show(order) => runs::show(&place, order).await,
-        Command::Cancel(order) => runs::cancel(&place, order).await,
+        Command::Events(order) => look::events(&place, order).await,
+        Command::Workflows(order) => look::workflows(&place, order).await,
+        Command::Keys(order) => look::keys(&place, order).await,
+        Command::Tail(order) => watch::tail(&place, order).await,
+        Command::Health(order) => look::health(&place, order).await,
+        Command::DeadLetters(order) => look::dead_letters(&place, order).await,
+        Command::Audit(order) => look::audit(&place, order).await,
+        Command::Cancel(order) => steer::cancel(&place, order).await,
+        Command::Rerun(order) => steer::rerun(&place, order).await,
+        Command::Resend(order) => steer::resend(&place, order).await,
+        Command::Pause(order) => steer::pause(&place, order).await,
+        Command::Resume(order) => steer::resume(&place, order).await,
+        Command::Redrive(order) => steer::redrive(&place, order).await,
+        Command::Discard(order) => steer::discard(&place, order).await,
+        Command::Completions(order) => {
+            clap_complete::generate(
+                order.shell,
+                &mut CommandLine::command(),
+                "fibreflow",
+                &mut std::io::stdout(),
+            );
+            Ok(())
+        }
         Command::Sandbox(order) => sandbox::sandbox(place.home("sandbox")?, order).await,
         Command::ConsoleLink(order) => link::make(&order),
     }

@@ -43,8 +43,8 @@ pub(crate) async fn send(place: &Place, send: args::Send) -> Result<()> {
     Ok(())
 }
 
-/// What `--data` stands for.
-fn data(argument: &str) -> Result<Vec<u8>> {
+/// What an argument stands for that is JSON, @FILE, or - for standard input.
+pub(crate) fn data(argument: &str) -> Result<Vec<u8>> {
     if argument == "-" {
         let mut text = Vec::new();
         stdin().read_to_end(&mut text)?;

@@ -26,6 +26,38 @@ pub(crate) fn has_colours() -> bool {
     stdout().is_terminal() && environment::setting("NO_COLOR").is_none()
 }
 
+/// What is shown again and again: in place on a terminal, else each time it has changed.
+#[derive(Debug, Default)]
+pub(crate) struct Screen {
+    shown: Option<String>,
+}
+
+impl Screen {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether what is shown can be replaced.
+    pub(crate) fn is_live() -> bool {
+        stdout().is_terminal()
+    }
+
+    /// Shows a text in the place of the one before.
+    pub(crate) fn show(&mut self, text: &str) {
+        if self.shown.as_deref() == Some(text) {
+            return;
+        }
+        if Self::is_live() {
+            // Clears the screen and what was scrolled out of it, and begins at its top: a list longer than the screen
+            // cannot be overwritten line by line.
+            let _ = write!(stdout(), "\x1b[2J\x1b[3J\x1b[H");
+        }
+        say(text);
+        let _ = stdout().flush();
+        self.shown = Some(text.to_owned());
+    }
+}
+
 /// A status in its colour.
 pub(crate) fn paint(status: Status) -> String {
     coloured(status, colour(status))

@@ -32,6 +32,11 @@ pub(crate) fn when(time: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// The time of day, in UTC: `12:00:01.250`.
+pub(crate) fn clock(time: Timestamp) -> String {
+    time.strftime("%H:%M:%S%.3f").to_string()
+}
+
 fn rough(duration: Duration) -> String {
     match duration.as_secs() {
         seconds @ 0..60 => format!("{seconds} s"),

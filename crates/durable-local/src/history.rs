@@ -116,11 +116,11 @@ pub(crate) fn after(page: &PageRequest) -> Result<Option<(i64, String)>> {
     Ok(parts.map(|(at, id)| (ms(at), id)))
 }
 
-const OF_EVENT: &str =
+pub(crate) const OF_EVENT: &str =
     "select run from runs indexed by runs_by_event where event_id = ? order by created_at, id limit ?";
 
 /// The workflows that any run is of: one seek each, however many runs there are.
-const WORKFLOWS: &str = "
+pub(crate) const WORKFLOWS: &str = "
 with recursive names (name) as (
     select min(workflow) from runs
     union all
@@ -141,14 +141,22 @@ fn event(row: &Row<'_>) -> rusqlite::Result<Envelope> {
     })
 }
 
-fn events(filter: &EventFilter, after: Option<(i64, String)>, limit: usize) -> (String, Vec<Value>) {
+pub(crate) fn events(
+    filter: &EventFilter,
+    after: Option<(i64, String)>,
+    limit: usize,
+) -> (String, Vec<Value>) {
     let mut parts = Parts::new("sent_at", filter.from, filter.before, after);
     let index = if filter.name.is_some() { "events_by_name" } else { "events_by_time" };
     parts.equal("name", filter.name.as_ref());
     parts.select("id, name, data, sent_at", &format!("events indexed by {index}"), limit)
 }
 
-fn audit(filter: &AuditFilter, after: Option<(i64, String)>, limit: usize) -> (String, Vec<Value>) {
+pub(crate) fn audit(
+    filter: &AuditFilter,
+    after: Option<(i64, String)>,
+    limit: usize,
+) -> (String, Vec<Value>) {
     let mut parts = Parts::new("at", filter.from, filter.before, after);
     let index = if filter.target.is_some() { " indexed by audit_by_target" } else { "" };
     parts.equal("target", filter.target.as_ref());

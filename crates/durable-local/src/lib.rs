@@ -17,6 +17,8 @@ mod keys;
 mod liveness;
 mod messages;
 mod pauses;
+#[cfg(test)]
+mod plans;
 mod schedule;
 mod schema;
 mod search;

@@ -171,7 +171,8 @@ async fn sweep(store: &Store, now: Timestamp) -> Result<()> {
     let left = store
         .read(|db| {
             let mut query = db.prepare_cached(
-                "select members.key, run_id, slots from members join runs on runs.id = run_id
+                // From the few members to their runs, never from all the runs that have ended: `cross` keeps that order.
+                "select members.key, run_id, slots from members cross join runs on runs.id = run_id
                  where status in ('completed', 'failed', 'cancelled')",
             )?;
             let rows = query.query_map([], |row| {

@@ -159,9 +159,9 @@ impl Invocation<'_> {
             }
             run.started_at = Some(self.ports.clock.now());
         }
-        // The first invocation of a run has nothing to load.
-        let records =
-            if run.epoch == 1 { Vec::new() } else { self.ports.journal.checkpoints(&run.id).await? };
+        // The first invocation of a run has nothing to load, unless the run took over another one's steps.
+        let is_fresh = run.epoch == 1 && run.rerun_of.is_none();
+        let records = if is_fresh { Vec::new() } else { self.ports.journal.checkpoints(&run.id).await? };
         let runaway = guard::check(&run, &records);
         let turn = turn(&run, records);
         if let Err(error) = runaway {

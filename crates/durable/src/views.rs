@@ -65,9 +65,9 @@ pub struct StepView {
     pub status: &'static str,
     pub attempts: u32,
     pub started_at: Timestamp,
-    /// When the last attempt began, unless that was the first.
-    pub attempt_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
+    /// When the last attempt began, if that is not the first.
+    pub attempt_at: Option<Timestamp>,
     pub output: Option<Box<RawValue>>,
     /// The length of the output's JSON, when that is kept elsewhere and was not fetched.
     pub output_bytes: Option<usize>,
@@ -147,8 +147,8 @@ impl StepView {
             status: record.state.status(now),
             attempts: record.attempts,
             started_at: record.started_at,
-            attempt_at: record.attempt_at,
             ended_at,
+            attempt_at: record.attempt_at,
             output,
             output_bytes,
             error,

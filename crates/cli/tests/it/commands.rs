@@ -134,6 +134,7 @@ async fn a_run_is_shown_with_its_steps() {
     assert_eq!(
         keys(step),
         [
+            "attempt_at",
             "attempts",
             "ended_at",
             "error",

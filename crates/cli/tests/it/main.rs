@@ -9,3 +9,4 @@ mod killed_build;
 mod killed_messages;
 mod lifecycle;
 mod rig;
+mod steer;

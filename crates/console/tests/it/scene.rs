@@ -207,7 +207,7 @@ pub(crate) fn day() -> (Simulation, Cast) {
     let dead =
         simulation.send("whatsapp/message.queued", json!({"phone": "+27831112222", "message": "logged out"}));
     simulation.run_for(seconds(90));
-    simulation.bury(&dead[0], "the store did not answer within 30 s, each time it was received");
+    simulation.give_up(&dead[0], "the store did not answer within 30 s, each time it was received");
     let retrying =
         simulation.send("whatsapp/message.queued", json!({"phone": "+27821234567", "message": "logged out"}));
     for n in 0..13 {

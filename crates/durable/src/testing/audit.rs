@@ -73,7 +73,8 @@ pub(super) fn violations(state: &State) -> Vec<String> {
     let mut caused = HashSet::new();
     for entry in state.runs.values() {
         let run = &entry.run;
-        if !caused.insert((&run.workflow, &run.event.id)) {
+        // A rerun is a run of the same event because a person wished for one.
+        if run.rerun_of.is_none() && !caused.insert((&run.workflow, &run.event.id)) {
             found.push(format!("I1: event {} has two runs of {}", run.event.id, run.workflow));
         }
         if !run.status.is_final() {

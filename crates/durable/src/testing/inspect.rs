@@ -31,15 +31,27 @@ impl World {
     }
 }
 
+/// How a list is ordered: by time and id, backwards, or by key, forwards.
+#[derive(Clone, Copy, PartialEq)]
+enum Order {
+    NewestFirst,
+    ByKey,
+}
+
 /// A part of a list whose entries are in their order.
-fn page<T: Clone>(all: &[T], page: &PageRequest, cursor: impl Fn(&T) -> Cursor) -> Result<Page<T>> {
-    if let Some(after) = &page.after {
-        after.parts()?;
-    }
-    let is_before = |entry: &&T| page.after.as_ref().is_some_and(|after| cursor(entry) != *after);
-    let begin = page.after.as_ref().map_or(0, |_| all.iter().take_while(is_before).count() + 1);
-    let rest = all.iter().skip(begin).take(page.size() + 1).cloned().collect();
-    Ok(Page::of(rest, page.size(), cursor))
+fn page<T: Clone>(
+    all: &[T],
+    request: &PageRequest,
+    order: Order,
+    cursor: impl Fn(&T) -> Cursor,
+) -> Result<Page<T>> {
+    let after = request.after.as_ref().map(Cursor::parts).transpose()?;
+    let follows = |entry: &&T| {
+        let Ok(place) = cursor(entry).parts() else { return false };
+        after.as_ref().is_none_or(|after| if order == Order::ByKey { place > *after } else { place < *after })
+    };
+    let rest = all.iter().filter(follows).take(request.size() + 1).cloned().collect();
+    Ok(Page::of(rest, request.size(), cursor))
 }
 
 fn by_key(key: &str) -> Cursor {
@@ -60,7 +72,7 @@ impl History for World {
             let key = |run: &Run| (run.created_at.as_millisecond(), run.id.clone());
             key(b).cmp(&key(a))
         });
-        page(&found, request, |run| Cursor::of(run.created_at, run.id.as_str()))
+        page(&found, request, Order::NewestFirst, |run| Cursor::of(run.created_at, run.id.as_str()))
     }
 
     async fn runs_of_events(&self, event_ids: &[String]) -> Result<Vec<Vec<Run>>> {
@@ -119,7 +131,7 @@ impl History for World {
             let key = |event: &Envelope| (event.sent_at.as_millisecond(), event.id.clone());
             key(b).cmp(&key(a))
         });
-        page(&found, request, |event| Cursor::of(event.sent_at, &event.id))
+        page(&found, request, Order::NewestFirst, |event| Cursor::of(event.sent_at, &event.id))
     }
 
     async fn event(&self, id: &str) -> Result<Option<Envelope>> {
@@ -138,7 +150,7 @@ impl History for World {
         let state = self.state();
         let found: Vec<_> =
             state.deeds.values().rev().filter(|entry| filter.matches(entry)).cloned().collect();
-        page(&found, request, |entry| Cursor::of(entry.at, &entry.id))
+        page(&found, request, Order::NewestFirst, |entry| Cursor::of(entry.at, &entry.id))
     }
 
     async fn statistics(
@@ -180,7 +192,7 @@ impl Keys for World {
             })
             .collect();
         lines.sort_by(|a, b| a.key.cmp(&b.key));
-        page(&lines, request, |line| by_key(&line.key))
+        page(&lines, request, Order::ByKey, |line| by_key(&line.key))
     }
 
     async fn line(&self, key: &str) -> Result<Line> {
@@ -196,7 +208,7 @@ impl Keys for World {
             state.ledgers.iter().filter(|(key, starts)| key.starts_with(prefix) && !starts.is_empty());
         let mut ledgers: Vec<_> = ledgers.map(|(key, starts)| LedgerSummary::of(key, starts)).collect();
         ledgers.sort_by(|a, b| a.key.cmp(&b.key));
-        page(&ledgers, request, |ledger| by_key(&ledger.key))
+        page(&ledgers, request, Order::ByKey, |ledger| by_key(&ledger.key))
     }
 
     async fn ledger(&self, key: &str) -> Result<Vec<Start>> {
@@ -246,8 +258,11 @@ impl DeadLetters for World {
     async fn dead_letters(&self, workflow: Option<&str>, request: &PageRequest) -> Result<Page<DeadLetter>> {
         let state = self.state();
         let found = state.dead.iter().filter(|letter| workflow.is_none_or(|name| letter.workflow == name));
-        let found: Vec<_> = found.cloned().collect();
-        page(&found, request, |letter| Cursor::of(letter.at.unwrap_or_default(), &letter.id))
+        let mut found: Vec<_> = found.cloned().collect();
+        found.sort_by(|a, b| (b.at, &b.id).cmp(&(a.at, &a.id)));
+        page(&found, request, Order::NewestFirst, |letter| {
+            Cursor::of(letter.at.unwrap_or_default(), &letter.id)
+        })
     }
 
     async fn redrive(&self, id: &str, now: Timestamp) -> Result<Option<Redriven>> {

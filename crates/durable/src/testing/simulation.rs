@@ -132,25 +132,17 @@ impl Simulation {
 
     /// What people see and steer of this world.
     pub fn desk(&self) -> Desk {
-        let definitions = self.runnables.iter().map(|runnable| runnable.definition().clone()).collect();
-        self.world.desk(self.ports.clone(), definitions)
+        let definitions = self.runnables.iter().map(|runnable| runnable.definition().clone());
+        self.world.desk(self.ports.clone(), definitions.collect())
     }
 
-    /// Gives up what would wake a run, as a backend does that has received it in vain too often.
-    pub fn bury(&mut self, run: &RunId, reason: &str) {
-        self.collect();
-        let is_of_it = |message: &Message| matches!(&message.delivery, Delivery::Resume(of) if of == run);
-        self.queue.retain(|message| !is_of_it(message));
-        let letter = DeadLetter {
-            id: format!("letter-{}", self.world.state().dead.len() + 1),
-            workflow: self.run(run).workflow,
-            run: Some(run.clone()),
-            reason: reason.to_owned(),
-            at: Some(self.now()),
-            receives: Some(5),
-            body: None,
-        };
-        self.world.state().dead.push(letter);
+    /// A message of a run is given up: it is a dead letter from now on. For tests of what becomes of it.
+    pub fn give_up(&mut self, run: &RunId, reason: &str) {
+        let (workflow, at) = (self.run(run).workflow, self.now());
+        let mut state = self.world.state();
+        let id = format!("letter-{}", state.dead.len() + 1);
+        let (run, reason) = (Some(run.clone()), reason.to_owned());
+        state.dead.push(DeadLetter { id, workflow, run, reason, at: Some(at), receives: None, body: None });
     }
 
     /// The time now.

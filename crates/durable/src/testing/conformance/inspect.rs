@@ -150,6 +150,18 @@ async fn a_list_does_not_move_under_its_reader(desk: &Desk, prefix: &str) {
         runs,
         "what came later is not in it, and nothing is missing"
     );
+
+    let alive = vec![Status::Queued, Status::Running, Status::Waiting];
+    let filter = RunFilter { statuses: alive, ..filter };
+    let first = desk.history.runs(&filter, &PageRequest::first(2)).await.unwrap();
+    let next = PageRequest { limit: 100, after: first.next };
+    let rest = desk.history.runs(&filter, &next).await.unwrap();
+    for run in &first.items {
+        desk.ports.journal.cancel(&run.id, at(99_000)).await.unwrap();
+    }
+    let after = desk.history.runs(&filter, &next).await.unwrap();
+    assert!(rest.items.len() > 1, "there are more");
+    assert_eq!(after.items, rest.items, "a page goes on though the one before it is in the list no more");
 }
 
 async fn a_run_is_created_once_with_its_records(desk: &Desk, prefix: &str) {
