@@ -2,6 +2,7 @@
 //! FibreFlow's services and a real PostgreSQL. Every event is delivered twice.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod console;
 mod stack;
 
 use fibreflow::sandbox::Fault;
@@ -16,6 +17,8 @@ async fn the_deployed_template_carries_every_workflow_to_its_end() {
     a_task_that_takes_long_becomes_an_event(&stack).await;
     a_process_that_dies_in_the_middle_of_a_step_loses_nothing(&stack).await;
     a_malformed_message_fails_alone(&stack);
+    console::shows_and_steers(&stack).await;
+    console::lets_nobody_in_who_is_not_named(&stack);
     stack.neon.stop().await.unwrap();
 }
 

@@ -74,6 +74,14 @@ document.addEventListener("formdata", (event) => {
   for (const [name, value] of [...event.formData]) if (value === "") event.formData.delete(name);
 });
 
+// JSON that cannot be read is said while it is typed; what it must hold, the server knows.
+document.addEventListener("input", (event) => {
+  if (!("json" in event.target.dataset)) return;
+  let problem = "";
+  try { JSON.parse(event.target.value || "null"); } catch (error) { problem = `Not JSON: ${error.message}`; }
+  event.target.setCustomValidity(problem);
+});
+
 // "/" goes to the search, as everywhere.
 document.addEventListener("keydown", (event) => {
   if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select")) return;
@@ -83,6 +91,12 @@ document.addEventListener("keydown", (event) => {
 
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll("[data-live]").forEach(follow);
+  // What was done is said once: not again when the page is loaded anew.
+  const here = new URL(location.href);
+  if (here.searchParams.has("notice")) {
+    here.searchParams.delete("notice");
+    history.replaceState(null, "", here);
+  }
   // Exact times in the reader's own time zone, when the pointer asks for them.
   const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
   document.addEventListener("pointerover", (event) => {

@@ -230,7 +230,9 @@ mod tests {
     fn numbers_that_may_be_phones_are_masked_however_they_are_written() {
         for (given, expected) in [
             ("send-whatsapp:27821234567@s.whatsapp.net", "send-whatsapp:278••••4567@s.whatsapp.net"),
+            (r#"{"phone":"+27821234567"}"#, r#"{"phone":"+27•••••4567"}"#),
             ("to 082 123 4567.", "to 082•••••4567."),
+            ("127.0.0.1:8288", "127.0.0.1:8288"),
             ("DR1733758 at 2026-03-01T12:00:00Z", "DR1733758 at 2026-03-01T12:00:00Z"),
             ("run 3f2a91c0d3123456789012", "run 3f2a91c0d3123456789012"),
         ] {

@@ -251,3 +251,23 @@ async fn what_is_wrong_is_a_problem_that_names_the_field() {
     let form = ask(&router, form.body(Body::from("{\"name\": \"x\", \"data\": 1}")).unwrap()).await;
     assert_eq!(form.status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "a form on a page elsewhere can send this");
 }
+
+#[tokio::test]
+async fn a_stream_tells_how_things_are_and_when_nothing_more_will_happen() {
+    let (simulation, cast) = scene::day();
+    let router = local(&simulation);
+    let path = format!("/api/v1/runs/{}/stream", cast.completed);
+    let told = get(&router, &path).await;
+    assert_eq!(told.header(header::CONTENT_TYPE), "text/event-stream");
+    let lines: Vec<_> = told.body.lines().collect();
+    let data = lines.iter().find_map(|line| line.strip_prefix("data: {")).expect("the run");
+    let run: Value = serde_json::from_str(&format!("{{{data}")).unwrap();
+    assert_eq!(run, get(&router, &format!("/api/v1/runs/{}", cast.completed)).await.json());
+    assert!(lines.contains(&"event: run") && lines.contains(&"event: end"), "{lines:?}");
+
+    // Whoever comes back is told news only.
+    let id = lines.iter().find_map(|line| line.strip_prefix("id: ")).unwrap();
+    let again = request(Method::GET, &path).header("last-event-id", id).body(Body::empty()).unwrap();
+    let told = ask(&router, again).await.body;
+    assert!(!told.contains("event: run") && told.contains("event: end"), "{told}");
+}

@@ -1,6 +1,8 @@
 //! Pages, asked without a browser.
 
 use axum::http::{StatusCode, header};
+use durable::{Context, Result, Workflow, testing::Simulation};
+use serde_json::json;
 
 use crate::{
     rig::{get, local, submit},
@@ -21,6 +23,7 @@ pub(crate) fn paths(cast: &scene::Cast) -> Vec<(&'static str, String)> {
         ("run-completed", run(&cast.completed)),
         ("events", "/console/events".to_owned()),
         ("event", format!("/console/events/{}%2Fqueue-notification", cast.completed)),
+        ("event-long", format!("/console/events/{}", "9f".repeat(128))),
         ("event-new", "/console/events/new?name=agent%2Fbuild.requested".to_owned()),
         ("workflows", "/console/workflows".to_owned()),
         ("workflow", "/console/workflows/evaluate-foto".to_owned()),
@@ -65,4 +68,29 @@ async fn a_form_without_the_pages_token_does_nothing() {
     let expected = format!("/console/runs/{}?notice=cancelled", cast.building);
     assert_eq!((answer.status, answer.header(header::LOCATION)), (StatusCode::SEE_OTHER, expected.as_str()));
     assert_eq!(simulation.run(&cast.building).status, durable::Status::Cancelled);
+}
+
+/// As many steps as its event says.
+async fn count(ctx: Context<u32>, (): ()) -> Result<Vec<u32>> {
+    let mut counted = Vec::new();
+    for n in 0..*ctx.event() {
+        counted.push(ctx.step("count").run(async || Ok(n)).await?);
+    }
+    Ok(counted)
+}
+
+#[tokio::test]
+async fn a_run_of_a_thousand_steps_is_shown_by_pages_of_steps() {
+    let mut simulation = Simulation::of(Workflow::new("count", count).on_event("count").with(()));
+    let run = simulation.send("count", json!(1_000)).remove(0);
+    simulation.run_until_idle();
+    let router = local(&simulation);
+    let page = get(&router, &format!("/console/runs/{run}")).await.body;
+    assert!(page.contains("Steps 1 to 200 of 1000") && page.contains("count#200"), "{}", page.len());
+    assert!(!page.contains(">count#201<") && page.len() < 300_000, "{}", page.len());
+    // A step's own address shows the page it is on.
+    let page = get(&router, &format!("/console/runs/{run}?step=count%23777")).await.body;
+    assert!(page.contains("Steps 601 to 800 of 1000") && page.contains(r#"id="step""#), "{}", page.len());
+    let page = get(&router, &format!("/console/runs/{run}?from=99999")).await;
+    assert_eq!(page.status, StatusCode::OK);
 }

@@ -215,6 +215,13 @@ pub(crate) fn day() -> (Simulation, Cast) {
         simulation.send("whatsapp/message.queued", json!({"phone": phone, "message": format!("note {n}")}));
     }
     simulation.send("unheard/of", json!([1, 2]));
+    // Names and values as long as they may be.
+    let long = "an-event-whose-name-is-as-long-as-a-name-may-be-".repeat(5);
+    simulation.send_as(
+        &"9f".repeat(128),
+        &long,
+        json!({"text": "word ".repeat(2_000), "rows": vec![long.clone(); 300]}),
+    );
     simulation.run_for(seconds(25));
     block_on(simulation.desk().pause("ana@fibreflow.example", "sync-databases")).unwrap();
     simulation.run_for(seconds(80));
