@@ -36,7 +36,7 @@ def laid_out() -> pathlib.Path:
     function = r"(Binary: (\S+) \}.*?CodeUri: )functions/\S+"
     for _, name in re.findall(function, text, re.DOTALL):
         folder = work / "build" / name
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         # Debug information would make each upload ten times as large.
         subprocess.run(["strip", "-o", folder / "bootstrap", binaries / name], check=True)
     text = re.sub(function, r"\1build/\2", text, flags=re.DOTALL)

@@ -3,6 +3,7 @@
 //! own, and by nobody else.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod console;
 mod stack;
 
 use fibreflow::sandbox::Fault;
@@ -18,6 +19,8 @@ async fn the_deployed_template_carries_every_workflow_to_its_end() {
     a_new_registry_is_taken_up_without_a_deployment(&stack).await;
     a_process_that_dies_in_the_middle_of_a_step_loses_nothing(&stack).await;
     a_malformed_message_fails_alone(&stack);
+    console::shows_and_steers(&stack).await;
+    console::lets_nobody_in_who_is_not_named(&stack);
     a_switch_that_is_flipped_stops_what_is_sent(&stack).await;
     an_outage_is_one_alert(&stack).await;
     stack.neon.stop().await.unwrap();

@@ -22,6 +22,9 @@ pub(crate) const REGISTRIES: &str = "fibreflow-test-registries";
 /// How long anything here may take.
 const LONG: Duration = Duration::from_mins(4);
 
+/// With which other systems may send events.
+pub(crate) const EVENT_KEY: &str = "an-event-key-for-the-deployed-test";
+
 /// A deployed stack. The stand-in ends when this is dropped; the database when it is told to.
 pub(crate) struct Stack {
     pub(crate) sandbox: Sandbox,
@@ -148,6 +151,8 @@ impl Stack {
                 "PhotoEndpoint": setting("PHOTO_ENDPOINT"),
                 "PhotoBuckets": setting("PHOTO_BUCKETS"),
                 "RegistryBucket": REGISTRIES,
+                "ConsoleForPeople": "true",
+                "ConsoleRoleOperators": "user/ana",
             },
             "secrets": {
                 "NEON_DATABASE_URL": neon.url(),
@@ -155,6 +160,9 @@ impl Stack {
                 "WHATSAPP_SECRET": setting("WHATSAPP_SECRET"),
                 "SLACK_WEBHOOK_URL": setting("SLACK_WEBHOOK_URL"),
                 "HARNESS_TOKEN": setting("HARNESS_TOKEN"),
+                "CONSOLE_SESSION_KEY": "0123456789abcdef0123456789abcdef",
+                "CONSOLE_OIDC_CLIENT_SECRET": "",
+                "CONSOLE_EVENT_KEYS": EVENT_KEY,
             },
         });
         let deployed = Command::new(tool("aws/bin/python"))

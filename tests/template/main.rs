@@ -1,6 +1,7 @@
 //! Holds template.yaml to the workflows: one definition, and what is deployed agrees with it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod console;
 mod flows;
 mod rights;
 mod services;

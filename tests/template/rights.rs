@@ -6,7 +6,8 @@ use system_tests::Template;
 use crate::flows::flows;
 
 /// Actions for which AWS knows no resources.
-const WITHOUT_RESOURCE: [&str; 2] = ["xray:PutTelemetryRecords", "xray:PutTraceSegments"];
+const WITHOUT_RESOURCE: [&str; 3] =
+    ["cloudwatch:GetMetricData", "xray:PutTelemetryRecords", "xray:PutTraceSegments"];
 
 fn list(value: &Value) -> Vec<&Value> {
     value.as_array().map_or_else(|| vec![value], |items| items.iter().collect())
@@ -56,7 +57,8 @@ fn every_function_has_a_role_of_its_own_written_out_here() {
         // SAM adds managed policies with Resource * to the roles that it makes.
         assert!(properties["Policies"].is_null(), "{name}: rights belong to {role}");
         for managed in list(&template.properties(&role)["ManagedPolicyArns"]) {
-            assert!(managed.is_null() || *managed == json!({"Ref": "DurablePolicy"}), "{role}: {managed}");
+            let shared = ["DurablePolicy", "ConsolePolicy"].map(|policy| json!({ "Ref": policy }));
+            assert!(managed.is_null() || shared.contains(managed), "{role}: {managed}");
         }
         assert_eq!(properties["LoggingConfig"]["LogGroup"], json!({"Ref": name.replace("Function", "Log")}));
         assert!(
@@ -122,7 +124,7 @@ fn the_worker_takes_its_jobs_answers_and_does_nothing_else() {
 }
 
 #[test]
-fn the_recorder_takes_every_event_and_may_write_events_alone() {
+fn the_recorder_takes_every_event_writes_events_and_wakes_who_waits_for_them() {
     let template = Template::read("template.yaml").unwrap();
     let rule = template.properties("RecorderRule");
     assert_eq!(rule["EventPattern"], json!({ "source": [{ "prefix": "" }] }), "every event has a source");
@@ -137,15 +139,32 @@ fn the_recorder_takes_every_event_and_may_write_events_alone() {
     let rights = statements(template.properties("RecorderRole"));
     let table: Vec<_> =
         rights.iter().filter(|statement| statement["Action"].to_string().contains("dynamodb:")).collect();
-    let [table] = table[..] else { panic!("{table:?}") };
+    assert!(table.iter().all(|statement| statement["Resource"] == json!({ "Fn::GetAtt": ["Table", "Arn"] })));
+    let keys = |statement: &Value| {
+        let keys = &statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"];
+        (statement["Action"].clone(), keys.clone())
+    };
+    let on_runs =
+        ["dynamodb:ConditionCheckItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"];
     assert_eq!(
-        (&table["Action"], &table["Resource"]),
-        (&json!("dynamodb:UpdateItem"), &json!({ "Fn::GetAtt": ["Table", "Arn"] }))
+        table.iter().map(|statement| keys(statement)).collect::<Vec<_>>(),
+        [
+            (json!("dynamodb:UpdateItem"), json!(["event#*", "@events/*"])),
+            (json!("dynamodb:Query"), json!(["shapes#*", "wait#*"])),
+            (json!(on_runs), json!(["run#*"])),
+        ]
     );
-    assert_eq!(table["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"], json!(["event#*"]));
     let queues: Vec<_> =
         rights.iter().filter(|statement| statement["Action"].to_string().contains("sqs:")).collect();
-    assert_eq!(queues[0]["Resource"], json!({ "Fn::GetAtt": ["RecorderQueue", "Arn"] }));
+    let [wakes, own] = queues[..] else { panic!("{queues:?}") };
+    assert_eq!(own["Resource"], json!({ "Fn::GetAtt": ["RecorderQueue", "Arn"] }));
+    let of_flows: Vec<_> = flows(&template).iter().map(|flow| flow.arn("Queue")).collect();
+    assert_eq!(wakes["Action"], json!("sqs:SendMessage"));
+    let mut woken: Vec<_> = list(&wakes["Resource"]).into_iter().map(Value::to_string).collect();
+    let mut expected: Vec<_> = of_flows.iter().map(Value::to_string).collect();
+    woken.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(woken, expected);
     let function = template.properties("RecorderFunction");
     let source = &function["Events"]["AllEvents"]["Properties"];
     assert_eq!(source["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]));

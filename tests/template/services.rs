@@ -90,6 +90,12 @@ fn a_function_is_given_what_its_services_read_and_nothing_else() {
     }
 }
 
+/// What the caretaker is told.
+pub(crate) fn of_the_caretaker(template: &Template) -> impl Iterator<Item = (&String, &serde_json::Value)> {
+    let given = &template.properties("CaretakerFunction")["Environment"]["Variables"];
+    given.as_object().into_iter().flatten()
+}
+
 #[test]
 fn the_caretaker_is_given_all_queues() {
     let template = Template::read("template.yaml").unwrap();

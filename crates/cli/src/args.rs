@@ -71,6 +71,7 @@ pub(crate) enum Command {
     Discard(Discard),
     Audit(Audit),
     Sandbox(Sandbox),
+    ConsoleLink(ConsoleLink),
     Completions(Completions),
 }
 
@@ -203,6 +204,35 @@ pub(crate) struct Sandbox {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Make a link that signs somebody in to the console on AWS.
+///
+/// Whoever has the link can use it while it is good.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fibreflow console-link https://console.example.com --name ana@example.com
+  fibreflow console-link https://console.example.com --name ana@example.com --role operator --minutes 5")]
+pub(crate) struct ConsoleLink {
+    /// Where people reach the console: https://NAME.
+    pub(crate) url: String,
+
+    /// Whom it signs in, as the audit trail names them.
+    #[arg(long)]
+    pub(crate) name: String,
+
+    /// What they may do.
+    #[arg(long, default_value = "viewer", value_parser = ["viewer", "operator"])]
+    pub(crate) role: String,
+
+    /// For how many minutes it is good.
+    #[arg(long, default_value_t = 15, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1440))]
+    pub(crate) minutes: u32,
+
+    /// The key that the console seals sessions with.
+    #[arg(long, env = "CONSOLE_SESSION_KEY", hide_env_values = true, value_name = "KEY")]
+    pub(crate) session_key: String,
 }
 
 /// How a sandbox service is.

@@ -2,8 +2,9 @@
 
 use std::{future::Future, io::ErrorKind, net::Ipv4Addr, pin::pin, process, sync::Arc};
 
+use console::{Access, Console, Live};
 use durable::{Clock, Settings, after, seconds};
-use durable_local::{Store, SystemClock, Worker};
+use durable_local::{Store, SystemClock, SystemRandom, Worker};
 use orchestrator::{FileSource, Registries};
 use tokio::{
     net::TcpListener,
@@ -174,9 +175,18 @@ fn api(store: &Store, configured: &Configured, registries: Arc<Registries>, sand
     })
 }
 
+/// The console over what is served here, for this machine's user.
+fn console(api: &Api, stopped: &watch::Receiver<bool>) -> Result<Console> {
+    let access = Access::loopback(&SystemRandom)?;
+    let live = Live { stopped: Some(stopped.clone()), ..Live::default() };
+    let place = if api.sandbox { "sandbox" } else { "local" };
+    Ok(Console::new(api.desk.clone(), access).place(place).live(live))
+}
+
 /// Answers requests until stopped; then those under way have a little time to end.
 async fn serve(listener: TcpListener, api: Arc<Api>, stopped: &watch::Receiver<bool>) -> Result<()> {
-    let server = axum::serve(listener, server::router(api)).with_graceful_shutdown(told(stopped));
+    let console = console(&api, stopped)?.router();
+    let server = axum::serve(listener, server::router(api, console)).with_graceful_shutdown(told(stopped));
     let late = async {
         told(stopped).await;
         SystemClock.sleep_until(after(SystemClock.now(), seconds(5))).await;

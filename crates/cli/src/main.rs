@@ -8,9 +8,9 @@ mod demo;
 mod dev;
 mod environment;
 mod failure;
-mod guard;
 mod home;
 mod inbound;
+mod link;
 mod logs;
 mod look;
 mod place;
@@ -79,5 +79,6 @@ async fn run(line: CommandLine) -> Result<()> {
             Ok(())
         }
         Command::Sandbox(order) => sandbox::sandbox(place.home("sandbox")?, order).await,
+        Command::ConsoleLink(order) => link::make(&order),
     }
 }

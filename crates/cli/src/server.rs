@@ -6,9 +6,9 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State, rejection::BytesRejection},
-    http::{StatusCode, header},
-    middleware::from_fn,
-    response::{IntoResponse, Response},
+    http::{HeaderMap, StatusCode, header},
+    middleware::{Next, from_fn},
+    response::{IntoResponse, Redirect, Response},
     routing::{get, post},
 };
 use durable::{
@@ -24,7 +24,6 @@ use crate::{
     answer, args,
     catalogue::LeftOut,
     failure::Failure,
-    guard,
     inbound::{self, Inbound, Problem, ProblemKind},
 };
 
@@ -45,10 +44,10 @@ pub(crate) struct Api {
     pub(crate) sandbox: bool,
 }
 
-/// The routes.
-pub(crate) fn router(api: Arc<Api>) -> Router {
-    Router::new()
-        .route("/", get(async || WELCOME))
+/// The routes, and beside them the console's.
+pub(crate) fn router(api: Arc<Api>, console: Router) -> Router {
+    let router = Router::new()
+        .route("/", get(welcome))
         .route("/health", get(health))
         .route("/events", post(post_event))
         .route("/tasks", post(post_task))
@@ -63,8 +62,27 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
             refuse(StatusCode::METHOD_NOT_ALLOWED, "no such method here: GET / lists those there are", None)
         })
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .layer(from_fn(guard::same_origin))
-        .with_state(api)
+        .layer(from_fn(for_this_machine))
+        .with_state(api);
+    // The console guards itself.
+    router.merge(console)
+}
+
+/// Lets a request pass that names this machine, and that no page of another origin has caused.
+async fn for_this_machine(request: Request, next: Next) -> Response {
+    match console::loopback(request.method(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(reason) => refuse(StatusCode::FORBIDDEN, reason, None).into_response(),
+    }
+}
+
+/// People come with a browser, and get the console.
+async fn welcome(headers: HeaderMap) -> Response {
+    let accepts = headers.get(header::ACCEPT).and_then(|accepts| accepts.to_str().ok());
+    if accepts.is_some_and(|accepts| accepts.contains("text/html")) {
+        return Redirect::to("/console").into_response();
+    }
+    WELCOME.into_response()
 }
 
 const WELCOME: &str = "\
@@ -77,6 +95,8 @@ GET  /runs/{id}
 POST /runs/{id}/cancel
 POST /callbacks/{token}   {\"done\": …}, {\"failed\": …} or \"alive\"
 GET  /health
+GET  /console             for people
+GET  /api/v1/openapi.json what else there is for programs
 ";
 
 /// An answer that says what is wrong.

@@ -10,7 +10,6 @@ use crate::{
     catalogue::Configured,
     environment,
     failure::{Failure, Result},
-    guard,
     home::{Home, Notice, SandboxService, SandboxServices},
 };
 
@@ -113,7 +112,8 @@ pub(crate) fn from_environment(time_scale: u32) -> Result<Configured> {
 /// Whether an address is this machine's.
 fn is_here(url: &str) -> bool {
     // The worker takes its jobs from this folder.
-    Url::parse(url).is_ok_and(|url| url.scheme() == "worker" || url.host_str().is_some_and(guard::is_local))
+    let is_loopback = |url: &Url| url.host_str().is_some_and(console::is_loopback);
+    Url::parse(url).is_ok_and(|url| url.scheme() == "worker" || is_loopback(&url))
 }
 
 #[cfg(test)]

@@ -248,15 +248,15 @@ impl Desk {
         if bulk.dry_run {
             return Ok(BulkResult { runs, failed: Vec::new(), next });
         }
-        let acted = stream::iter(&runs).map(|run| async move {
+        let acted = stream::iter(runs.clone()).map(|run| async move {
             let acted = match bulk.action {
-                BulkAction::Cancel => self.cancel(who, run).await.map(drop),
+                BulkAction::Cancel => self.cancel(who, &run).await.map(drop),
                 BulkAction::Rerun => {
                     let rerun = Rerun { request: bulk.request.clone(), ..Rerun::default() };
-                    self.rerun(who, run, &rerun).await.map(drop)
+                    self.rerun(who, &run, &rerun).await.map(drop)
                 }
             };
-            acted.err().map(|error| BulkFailure { run_id: run.clone(), reason: error.to_string() })
+            acted.err().map(|error| BulkFailure { run_id: run, reason: error.to_string() })
         });
         let failed: Vec<_> = acted.buffered(AT_ONCE).collect().await;
         let failed: Vec<_> = failed.into_iter().flatten().collect();

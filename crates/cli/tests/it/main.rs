@@ -3,6 +3,7 @@
 
 mod api;
 mod commands;
+mod console;
 mod demo;
 mod killed_build;
 mod killed_messages;
