@@ -132,3 +132,13 @@ fn every_sample_is_known() {
     }
     assert_eq!(samples()["caretaker/schedule"], json!({}), "the caretaker reads nothing");
 }
+
+#[test]
+fn the_recorder_is_given_events_of_every_kind() {
+    let batch: SqsEvent = serde_json::from_value(samples()["recorder/batch"].clone()).unwrap();
+    let names = batch.records.iter().map(|message| {
+        let message: Value = serde_json::from_str(message.body.as_deref().unwrap()).unwrap();
+        event(&message).0
+    });
+    assert_eq!(names.collect::<Vec<_>>(), ["whatsapp/message.queued", "agent/build.requested"]);
+}

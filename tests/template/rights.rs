@@ -82,6 +82,38 @@ fn a_workflow_reaches_its_own_queue_and_no_other() {
 }
 
 #[test]
+fn the_recorder_takes_every_event_and_may_write_events_alone() {
+    let template = Template::read("template.yaml").unwrap();
+    let rule = template.properties("RecorderRule");
+    assert_eq!(rule["EventPattern"], json!({ "source": [{ "prefix": "" }] }), "every event has a source");
+    assert_eq!(rule["Targets"][0]["Arn"], json!({ "Fn::GetAtt": ["RecorderQueue", "Arn"] }));
+    let policy = statements(template.properties("RecorderQueuePolicy"));
+    let allowed: Vec<_> = policy.iter().filter(|statement| statement["Effect"] == "Allow").collect();
+    let [allowed] = allowed[..] else { panic!("{allowed:?}") };
+    assert_eq!(
+        allowed["Condition"]["ArnEquals"]["aws:SourceArn"],
+        json!({ "Fn::GetAtt": ["RecorderRule", "Arn"] })
+    );
+    let rights = statements(template.properties("RecorderRole"));
+    let table: Vec<_> =
+        rights.iter().filter(|statement| statement["Action"].to_string().contains("dynamodb:")).collect();
+    let [table] = table[..] else { panic!("{table:?}") };
+    assert_eq!(
+        (&table["Action"], &table["Resource"]),
+        (&json!("dynamodb:UpdateItem"), &json!({ "Fn::GetAtt": ["Table", "Arn"] }))
+    );
+    assert_eq!(table["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"], json!(["event#*"]));
+    let queues: Vec<_> =
+        rights.iter().filter(|statement| statement["Action"].to_string().contains("sqs:")).collect();
+    assert_eq!(queues[0]["Resource"], json!({ "Fn::GetAtt": ["RecorderQueue", "Arn"] }));
+    let function = template.properties("RecorderFunction");
+    let source = &function["Events"]["AllEvents"]["Properties"];
+    assert_eq!(source["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]));
+    let visibility = template.properties("RecorderQueue")["VisibilityTimeout"].as_u64();
+    assert!(visibility >= function["Timeout"].as_u64().map(|timeout| 6 * timeout));
+}
+
+#[test]
 fn only_its_own_rule_may_send_to_a_queue() {
     let template = Template::read("template.yaml").unwrap();
     for flow in flows(&template) {

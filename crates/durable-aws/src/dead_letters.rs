@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName,
 };
-use durable::{Cursor, DeadLetter, DeadLetters, Delivery, Error, Page, PageRequest, Redriven, Result, RunId};
+use durable::{
+    Cursor, DeadLetter, DeadLetters, Delivery, Error, LARGEST_PAGE, Page, PageRequest, Redriven, Result,
+    RunId,
+};
 use futures::future::try_join_all;
 use jiff::Timestamp;
 
@@ -43,24 +46,22 @@ impl DeadLetters for Aws {
 
     async fn redrive(&self, id: &str, _now: Timestamp) -> Result<Option<Redriven>> {
         let Some((workflow, url, message)) = self.find(id).await? else { return Ok(None) };
-        // Sent before it is deleted: whoever dies in between sends it twice, and its run is one all the same.
-        let body = message.body.clone().unwrap_or_default();
-        self.send(&workflow, body, 0, 0).await?;
-        self.drop_letter(&url, &message).await?;
+        self.send_again(&workflow, &url, &message).await?;
         Ok(Some(Redriven::Sent))
     }
 
     async fn redrive_all(&self, workflow: &str, _now: Timestamp) -> Result<u64> {
         let Some(url) = self.dead_letter_queue(workflow).await? else { return Ok(0) };
-        let waiting = self.letters(&url).await?;
-        if waiting == 0 {
-            return Ok(0);
+        let mut redriven = 0;
+        while redriven < LARGEST_PAGE {
+            let letters = self.receive(&url).await?;
+            if letters.is_empty() {
+                break;
+            }
+            redriven += letters.len();
+            try_join_all(letters.iter().map(|letter| self.send_again(workflow, &url, letter))).await?;
         }
-        // SQS moves them itself, however many there are and whoever dies meanwhile.
-        let source = self.arn_of(&url).await?;
-        let moved = self.clients.sqs().start_message_move_task().source_arn(source).send().await;
-        moved.map_err(|error| failed("SQS: StartMessageMoveTask", error))?;
-        Ok(waiting)
+        Ok(redriven as u64)
     }
 
     async fn discard(&self, id: &str) -> Result<bool> {
@@ -94,26 +95,27 @@ impl Aws {
             .filter(|text| !text.is_empty()))
     }
 
-    async fn arn_of(&self, url: &str) -> Result<String> {
-        let arn = self.attribute(url, QueueAttributeName::QueueArn).await?;
-        arn.ok_or_else(|| Error::new("SQS: GetQueueAttributes: a queue without an ARN"))
+    /// Sent before it is deleted: whoever dies in between sends it twice, and its run is one all the same.
+    async fn send_again(&self, workflow: &str, url: &str, letter: &Message) -> Result<()> {
+        self.send(workflow, letter.body.clone().unwrap_or_default(), 0, 0).await?;
+        self.drop_letter(url, letter).await
     }
 
-    async fn letters(&self, url: &str) -> Result<u64> {
-        let count = self.attribute(url, QueueAttributeName::ApproximateNumberOfMessages).await?;
-        Ok(count.and_then(|count| count.parse().ok()).unwrap_or(0))
+    /// Up to ten letters, which nobody else sees for a while.
+    async fn receive(&self, url: &str) -> Result<Vec<Message>> {
+        let request = self.clients.sqs().receive_message().queue_url(url).max_number_of_messages(10);
+        let request = request
+            .visibility_timeout(OUT_OF_SIGHT)
+            .message_system_attribute_names(MessageSystemAttributeName::All);
+        let output = request.send().await.map_err(|error| failed("SQS: ReceiveMessage", error))?;
+        Ok(output.messages.unwrap_or_default())
     }
 
     /// Receives letters until one is the one looked for, none is left, or enough were seen. They stay in their queue.
     async fn look_through(&self, url: &str, is_it: impl Fn(&Message) -> bool) -> Result<Vec<Message>> {
         let mut seen: HashMap<String, Message> = HashMap::new();
         for _ in 0..ROUNDS {
-            let request = self.clients.sqs().receive_message().queue_url(url).max_number_of_messages(10);
-            let request = request
-                .visibility_timeout(OUT_OF_SIGHT)
-                .message_system_attribute_names(MessageSystemAttributeName::All);
-            let output = request.send().await.map_err(|error| failed("SQS: ReceiveMessage", error))?;
-            let messages = output.messages.unwrap_or_default();
+            let messages = self.receive(url).await?;
             let found = messages.iter().any(&is_it);
             let is_last = messages.is_empty();
             for message in messages {

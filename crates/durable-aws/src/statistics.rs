@@ -139,3 +139,62 @@ fn statistics(
 fn whole(value: f64) -> u64 {
     value.max(0.0).round() as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use durable::{after, hours, minutes};
+
+    use super::*;
+
+    fn at(time: std::time::Duration) -> Timestamp {
+        after(Timestamp::UNIX_EPOCH, time)
+    }
+
+    fn result(id: &str, values: &[(u64, f64)]) -> MetricDataResult {
+        let times = values.iter().map(|(hour, _)| DateTime::from_secs(at(hours(*hour)).as_second()));
+        MetricDataResult::builder()
+            .id(id)
+            .set_timestamps(Some(times.collect()))
+            .set_values(Some(values.iter().map(|(_, value)| *value).collect()))
+            .build()
+    }
+
+    #[test]
+    fn every_number_is_asked_for_by_workflow() {
+        let asked = queries(3, "sync", at(hours(1)), at(hours(3) + minutes(1)));
+        assert_eq!(asked.len(), 8);
+        let stat = |n: usize| asked[n].metric_stat().unwrap();
+        let metric = stat(0).metric().unwrap();
+        assert_eq!((metric.namespace(), metric.metric_name()), (Some("Durable"), Some("RunsStarted")));
+        assert_eq!(metric.dimensions()[0].value(), Some("sync"));
+        assert_eq!(
+            (asked[0].id(), stat(0).stat(), stat(0).period()),
+            (Some("w3_started"), Some("Sum"), Some(3600))
+        );
+        // One value for the whole time, in whole minutes.
+        assert_eq!(
+            (asked[7].id(), stat(7).stat(), stat(7).period()),
+            (Some("w3_p95"), Some("p95"), Some(7260))
+        );
+    }
+
+    #[test]
+    fn what_is_answered_is_put_together_by_the_hour() {
+        let found = [
+            result("w0_started", &[(1, 3.0), (2, 1.0)]),
+            // A further page of the same.
+            result("w0_started", &[(3, 2.0)]),
+            result("w0_completed", &[(2, 4.0)]),
+            result("w0_steps", &[(2, 1.0)]),
+            result("w0_runs", &[(2, 2.0)]),
+            result("w0_p50", &[(1, 1500.4)]),
+            result("w1_started", &[(1, 9.0)]),
+        ];
+        let ours = statistics(0, "sync", &found, at(hours(1)), at(hours(4)));
+        let by_hour: Vec<_> = ours.hours.iter().map(|hour| hour.counts).collect();
+        let none = Counts::default();
+        let second = Counts { started: 1, completed: 4, retried: 3, ..none };
+        assert_eq!(by_hour, [Counts { started: 3, ..none }, second, Counts { started: 2, ..none }]);
+        assert_eq!((ours.p50_ms, ours.p95_ms, ours.totals.started), (Some(1500), None, 6));
+    }
+}

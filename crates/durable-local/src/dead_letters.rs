@@ -84,3 +84,82 @@ fn redrive(db: &Connection, id: i64, now: Timestamp) -> rusqlite::Result<Option<
     messages::insert(db, &again.workflow, &again.id, now)?;
     Ok(Some(Redriven::Rerun { run: again.id }))
 }
+
+#[cfg(test)]
+mod tests {
+    use durable::{
+        Begin, Checkpoint, Envelope, Error, History, Journal, Lease, Outcome, Payload, Run, StepId, StepKind,
+        StepState, after, seconds,
+    };
+
+    use super::*;
+    use crate::messages::Message;
+
+    fn at(second: u64) -> Timestamp {
+        after(Timestamp::UNIX_EPOCH, seconds(second))
+    }
+
+    fn done() -> Checkpoint {
+        Checkpoint {
+            step: StepId { name: "fetch".into(), nth: 1 },
+            kind: StepKind::Run,
+            state: StepState::Completed { output: Payload::Json("1".into()) },
+            attempts: 1,
+            started_at: at(1),
+            at: at(1),
+            attempt_at: None,
+            failures: Vec::new(),
+        }
+    }
+
+    /// A run that was given up after its first step, as the worker leaves it.
+    async fn given_up(store: &Store, id: &str) -> Run {
+        let event = Envelope { id: id.into(), name: "go".into(), data: 1.into(), sent_at: at(0) };
+        let run = Run::queued("flow", event, at(0));
+        store.begin(run.clone(), at(0), at(60)).await.unwrap();
+        let lease = Lease { run: run.id.clone(), epoch: 1 };
+        store.checkpoint(&lease, &done()).await.unwrap();
+        store.finish(&lease, &Outcome::Failed(Error::fatal("given up")), None, at(2)).await.unwrap();
+        let message = Message { id: 0, workflow: "flow".into(), run: run.id.clone(), receives: 20 };
+        store.bury(message, "given up after 20 deliveries".into(), at(2)).await.unwrap();
+        run
+    }
+
+    #[tokio::test]
+    async fn a_run_that_was_given_up_goes_on_where_it_stood() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::open(home.path(), []).unwrap();
+        let run = given_up(&store, "1").await;
+        let page = store.dead_letters(Some("flow"), &PageRequest::default()).await.unwrap();
+        let [letter] = &page.items[..] else { panic!("one: {page:?}") };
+        assert_eq!((letter.run.as_ref(), letter.at), (Some(&run.id), Some(at(2))));
+        let Some(Redriven::Rerun { run: again }) = store.redrive(&letter.id, at(9)).await.unwrap() else {
+            panic!("its run had ended")
+        };
+        assert_eq!(store.redrive(&letter.id, at(9)).await.unwrap(), None, "it is gone");
+        assert_eq!(store.checkpoints(&again).await.unwrap(), [done()]);
+        let Begin::Leased(leased) = store.resume(&again, at(10), at(60)).await.unwrap() else {
+            panic!("it is due")
+        };
+        assert_eq!((leased.rerun_of, leased.event), (Some(run.id), run.event));
+    }
+
+    #[tokio::test]
+    async fn all_of_a_workflow_are_redriven_or_one_is_dropped() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::open(home.path(), []).unwrap();
+        for id in ["1", "2", "3"] {
+            given_up(&store, id).await;
+        }
+        let first = store.dead_letters(None, &PageRequest::first(2)).await.unwrap();
+        let next = PageRequest { limit: 2, after: first.next };
+        let rest = store.dead_letters(None, &next).await.unwrap();
+        assert_eq!((first.items.len(), rest.items.len(), rest.next), (2, 1, None));
+        assert!(store.discard(&rest.items[0].id).await.unwrap());
+        assert!(!store.discard(&rest.items[0].id).await.unwrap() && !store.discard("x").await.unwrap());
+        assert_eq!(store.redrive_all("other", at(9)).await.unwrap(), 0);
+        assert_eq!(store.redrive_all("flow", at(9)).await.unwrap(), 2);
+        let runs = store.runs_of_events(&["2".into(), "3".into()]).await.unwrap();
+        assert!(runs.iter().all(|runs| runs.len() == 2), "each has a rerun");
+    }
+}

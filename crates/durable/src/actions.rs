@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    Action, ActionResult, AuditEntry, Blobs, CannotRerun, Checkpoint, Cursor, Desk, Envelope, Error, Page,
-    PageRequest, Pause, Payload, Redriven, Rerun, Run, RunFilter, RunId, Status, StepState, event_again,
-    records_taken_over, run_again,
+    Action, ActionResult, AuditEntry, Blobs, CannotRerun, Checkpoint, Cursor, Desk, Envelope, Error,
+    LARGEST_PAGE, Page, PageRequest, Pause, Payload, Redriven, Rerun, Run, RunFilter, RunId, Status,
+    StepState, event_again, records_taken_over, run_again,
 };
 
 /// Why a deed was not done.
@@ -188,11 +188,19 @@ impl Desk {
         .await
     }
 
-    /// Gives all dead letters of a workflow another chance; how many, as far as that is known now.
+    /// Gives all dead letters of a workflow another chance; how many.
     pub async fn redrive_all(&self, who: &str, workflow: &str) -> Acted<u64> {
         self.audited(who, Action::Redrive, workflow, json!({"all": true}), async |now| {
             self.known(workflow)?;
-            Ok(self.dead_letters.redrive_all(workflow, now).await?)
+            let mut all = 0;
+            loop {
+                let some = self.dead_letters.redrive_all(workflow, now).await?;
+                all += some;
+                // Fewer than a backend takes at once: there are no more.
+                if some < LARGEST_PAGE as u64 {
+                    return Ok(all);
+                }
+            }
         })
         .await
     }

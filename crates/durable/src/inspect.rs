@@ -158,7 +158,7 @@ pub trait DeadLetters: fmt::Debug + Send + Sync {
     /// no such letter.
     async fn redrive(&self, id: &str, now: Timestamp) -> Result<Option<Redriven>>;
 
-    /// Gives all of a workflow another chance. Answers how many, as far as that is known now.
+    /// Gives dead letters of a workflow another chance: all there are, or the first 1,000 or so. Answers how many.
     async fn redrive_all(&self, workflow: &str, now: Timestamp) -> Result<u64>;
 
     /// Drops a dead letter for good. Answers whether there was one.

@@ -4,6 +4,7 @@
 
 mod caretaker;
 mod conformance;
+mod desk;
 mod faults;
 mod function;
 mod large;

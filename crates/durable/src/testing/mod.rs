@@ -21,6 +21,7 @@ pub mod conformance;
 mod crash;
 mod inspect;
 mod memory;
+mod outward;
 mod simulation;
 
 pub use clock::{SimClock, SimRandom};

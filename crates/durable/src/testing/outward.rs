@@ -1,0 +1,95 @@
+//! Flow control, wake-ups, the bus and large values, in memory.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::memory::World;
+use crate::{
+    Admission, Blobs, Bus, Envelope, Error, Gate, Result, RunId, Slot, Wakeups, Window, line, throttle,
+};
+
+#[async_trait]
+impl Gate for World {
+    async fn acquire(&self, key: &str, limit: u32, run: &RunId) -> Result<Slot> {
+        self.operate("acquire", |state| {
+            let line = state.lines.entry(key.to_owned()).or_default();
+            let slot = line::acquire(line, limit, run);
+            state.slots.insert(key.to_owned(), limit);
+            state.audit.line(key, line, limit);
+            Ok(slot)
+        })
+        .await
+    }
+
+    async fn release(&self, key: &str, limit: u32, run: &RunId) -> Result<Vec<RunId>> {
+        self.operate("release", |state| {
+            let line = state.lines.entry(key.to_owned()).or_default();
+            let woken = line::release(line, limit, run);
+            state.audit.line(key, line, limit);
+            Ok(woken)
+        })
+        .await
+    }
+
+    async fn admit(&self, key: &str, windows: &[Window], id: &str, now: Timestamp) -> Result<Admission> {
+        self.operate("admit", |state| {
+            let ledger = state.ledgers.entry(key.to_owned()).or_default();
+            let admission = throttle::admit(ledger, windows, id, now);
+            state.audit.started(key, windows, ledger);
+            Ok(admission)
+        })
+        .await
+    }
+
+    async fn withdraw(&self, key: &str, id: &str) -> Result<()> {
+        self.operate("withdraw", |state| {
+            if let Some(ledger) = state.ledgers.get_mut(key) {
+                throttle::withdraw(ledger, id);
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Wakeups for World {
+    async fn wake(&self, workflow: &str, run: &RunId, at: Timestamp) -> Result<()> {
+        self.operate("wake", |state| {
+            state.wakeups.push((workflow.to_owned(), run.clone(), at));
+            Ok(())
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Bus for World {
+    async fn publish(&self, events: &[Envelope]) -> Result<()> {
+        // As a bus that cannot tell: a repeated id is published again.
+        self.operate("publish", |state| {
+            state.published.extend_from_slice(events);
+            state.history.extend_from_slice(events);
+            Ok(())
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Blobs for World {
+    async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
+        self.operate("put", |state| {
+            state.blobs.insert(key.to_owned(), bytes);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn get(&self, key: &str) -> Result<Vec<u8>> {
+        self.operate("get", |state| {
+            state.blobs.get(key).cloned().ok_or_else(|| Error::fatal(format!("there is no blob {key}")))
+        })
+        .await
+    }
+}
