@@ -50,11 +50,10 @@ fn read(field: &str, text: &str) -> Result<Vec<String>> {
         _ => false,
     };
     entries
-        .map(|entry| match is_name(entry) {
-            true => Ok(entry.to_owned()),
-            false => {
-                Err(Error::fatal(format!("{field}: expected role/NAME or user/NAME, with commas between")))
-            }
+        .map(|entry| {
+            let wrong =
+                || Error::fatal(format!("{field}: expected role/NAME or user/NAME, with commas between"));
+            if is_name(entry) { Ok(entry.to_owned()) } else { Err(wrong()) }
         })
         .collect()
 }

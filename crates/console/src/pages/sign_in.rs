@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq;
 
 use super::{
     Page,
-    form::{Form, fields},
+    form::{checked, fields},
     shell::Shell,
 };
 use crate::{
@@ -136,6 +136,12 @@ fn entered(cookie: &HeaderValue, to: &str) -> Response {
     ([(header::SET_COOKIE, cookie.clone())], Redirect::to(to)).into_response()
 }
 
-pub(super) async fn sign_out(_: State<Shared>, _: Form) -> Result<Response> {
+/// Whoever has signed in may sign out.
+pub(super) async fn sign_out(
+    State(console): State<Shared>,
+    who: Identity,
+    request: Request,
+) -> Result<Response> {
+    checked(&console, &who, &fields(request, &console).await?)?;
     Ok(entered(&end_cookie().ok_or_else(unset)?, "/console/sign-in"))
 }

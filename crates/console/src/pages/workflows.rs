@@ -28,7 +28,8 @@ const SPANS: [(u64, &str); 2] = [(24, "24 h"), (168, "7 d")];
 #[template(path = "workflows.html")]
 struct WorkflowsPage {
     shell: Shell,
-    workflows: Vec<(WorkflowItem, Numbers)>,
+    /// Without numbers where these cannot be had just now.
+    workflows: Vec<(WorkflowItem, Option<Numbers>)>,
 }
 
 #[derive(Template)]
@@ -37,6 +38,8 @@ struct WorkflowPage {
     shell: Shell,
     workflow: WorkflowItem,
     spans: Vec<Numbers>,
+    /// Why there are no numbers.
+    problem: Option<Problem>,
 }
 
 /// What a workflow's runs did in some time.
@@ -65,8 +68,11 @@ impl Numbers {
 
 pub(super) async fn list(State(console): State<Shared>, who: Identity) -> Page {
     let (hours, span) = SPANS[0];
-    let numbers = console.statistics(hours).await?.into_iter().map(|of| Numbers::of(span, of));
-    let workflows = console.workflows().await?.into_iter().zip(numbers).collect();
+    // Numbers come from elsewhere than the rest: a page without them is better than none.
+    let mut numbers = console.statistics(hours).await.unwrap_or_default().into_iter();
+    let workflows = console.workflows().await?.into_iter();
+    let workflows =
+        workflows.map(|workflow| (workflow, numbers.next().map(|of| Numbers::of(span, of)))).collect();
     let shell = Shell::new(&console, Some(who), "workflows", "Workflows");
     Ok(Html(render(&WorkflowsPage { shell, workflows })))
 }
@@ -78,13 +84,18 @@ pub(super) async fn show(
     query: Query,
 ) -> Page {
     let workflow = console.workflow(&name).await?;
-    let mut spans = Vec::new();
+    let (mut spans, mut problem) = (Vec::new(), None);
     for (hours, span) in SPANS {
-        let of = console.statistics(hours).await?.into_iter().find(|of| of.workflow == name);
-        spans.push(Numbers::of(span, of.ok_or_else(|| Problem::missing("workflow", &name))?));
+        match console.statistics(hours).await {
+            Ok(all) => {
+                let own = all.into_iter().find(|of| of.workflow == name);
+                spans.extend(own.map(|of| Numbers::of(span, of)));
+            }
+            Err(missing) => problem = Some(missing),
+        }
     }
     let shell = Shell::new(&console, Some(who), "workflows", name).noticing(query.text("notice"));
-    Ok(Html(render(&WorkflowPage { shell, workflow, spans })))
+    Ok(Html(render(&WorkflowPage { shell, workflow, spans, problem })))
 }
 
 pub(super) async fn pause(State(console): State<Shared>, Path(name): Path<String>, form: Form) -> Done {

@@ -1,6 +1,6 @@
 //! Runs: listed, shown, ended, run again.
 
-use durable::{Bulk, BulkAction, PageRequest, Rerun, RunFilter, RunId, RunSummary, StepId};
+use durable::{Bulk, BulkAction, PageRequest, Rerun, RunFilter, RunId, StepId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -108,8 +108,8 @@ impl Console {
         if let Some(key) = filter.key.take() {
             filter.key = self.keys_shown_as(&key).await?.into_iter().next().or(Some(key));
         }
-        let page = self.desk().runs(&filter, &page).await?;
-        Ok(Paged::of(page, |run| RunItem::of(run, now)))
+        let page = self.desk().history.runs(&filter, &page).await?;
+        Ok(Paged::of(page, |run| RunItem::of_run(&run, now)))
     }
 
     /// A run with all that is known of it.
@@ -137,7 +137,7 @@ impl Console {
     /// Ends a run.
     pub(crate) async fn cancel(&self, who: &str, id: &str) -> Result<RunItem> {
         let run = self.desk().cancel(who, &RunId::from_text(id)).await?;
-        Ok(RunItem::of(RunSummary::of(&run), self.now()))
+        Ok(RunItem::of_run(&run, self.now()))
     }
 
     /// Runs a run again; the new run's id.

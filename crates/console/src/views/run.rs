@@ -1,6 +1,6 @@
 //! Runs as they are shown.
 
-use durable::{Cause, LineView, RunSummary, RunView, SentEvent, Status};
+use durable::{Cause, LineView, Run, RunSummary, RunView, SentEvent, Status};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -32,6 +32,8 @@ pub(crate) struct RunItem {
     pub(crate) took_ms: Option<u64>,
     /// What it waits for; the earliest first.
     pub(crate) waits_for: Vec<Wait>,
+    /// Why it failed. Null as well among the runs of an event, where it is not looked up.
+    pub(crate) error: Option<ErrorItem>,
 }
 
 /// Where a run stands.
@@ -105,7 +107,13 @@ impl RunItem {
             ended_at: run.ended_at,
             took_ms: run.started_at.zip(run.ended_at).map(|(from, to)| milliseconds(from, to)),
             waits_for: run.waiting_for.iter().filter(|_| waits).map(|wait| Wait::of(wait, now)).collect(),
+            error: None,
         }
+    }
+
+    /// As a run by itself is shown in a list.
+    pub(crate) fn of_run(run: &Run, now: Timestamp) -> Self {
+        Self { error: run.error.as_ref().map(ErrorItem::of), ..Self::of(RunSummary::of(run), now) }
     }
 
     /// As much of its id as is shown in a list.
@@ -131,8 +139,6 @@ pub(crate) struct RunDetail {
     pub(crate) output: Option<Value>,
     /// The length of its output's JSON, when that is too large to stand here.
     pub(crate) output_bytes: Option<usize>,
-    /// Why it failed.
-    pub(crate) error: Option<ErrorItem>,
     /// Its flow-control key.
     pub(crate) key: Option<String>,
     /// The run that a person started again with this one.
@@ -213,11 +219,13 @@ impl RunDetail {
             runs: sent.runs.into_iter().map(|run| RunItem::of(run, now)).collect(),
         };
         Self {
-            run: RunItem::of(detail.summary, now),
+            run: RunItem {
+                error: detail.error.as_ref().map(ErrorItem::of),
+                ..RunItem::of(detail.summary, now)
+            },
             data: mask.value(&detail.event.data),
             output: detail.output.map(|output| mask.value(&output)),
             output_bytes: detail.output_bytes,
-            error: detail.error.as_ref().map(ErrorItem::of),
             key: view.key.as_deref().map(mask::text),
             rerun_of: view.rerun_of.map(|run| run.as_str().to_owned()),
             caused_by: view.caused_by.map(CauseItem::of),

@@ -68,6 +68,7 @@ async fn runs_are_listed_by_filter_and_by_page() {
     let failed = get(&router, "/api/v1/runs?status=failed&workflow=evaluate-foto&since=24h").await.json();
     let failed = failed["items"].as_array().unwrap();
     assert!(!failed.is_empty() && failed.iter().all(|run| run["status"] == "failed"), "{failed:?}");
+    assert!(failed[0]["error"]["message"].as_str().unwrap().starts_with("404: the model"), "{}", failed[0]);
     let line = get(&router, "/api/v1/runs?key=build-agent:sharepoint&status=queued").await.json();
     assert_eq!(line["items"][0]["waits_for"][0]["position"], 1);
 }

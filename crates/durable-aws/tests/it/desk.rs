@@ -197,8 +197,8 @@ async fn every_event_of_the_bus_is_recorded(kind: Kind) {
             .iter()
             .map(|received| {
                 let mut message = SqsMessage::default();
-                message.message_id = received.message_id.clone();
-                message.body = received.body.clone();
+                message.message_id.clone_from(&received.message_id);
+                message.body.clone_from(&received.body);
                 message
             })
             .collect();
