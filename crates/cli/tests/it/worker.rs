@@ -168,7 +168,9 @@ async fn a_message_goes_out_through_the_worker_which_alone_has_the_secret() {
     let tables = format!(
         "[services.whatsapp]\nbase = \"{url}\"\nheaders = {{ x-bridge-secret = {{ env = \"BRIDGE\" }} }}\n"
     );
-    let dev = dev(&home, &[("WHATSAPP_URL", "worker://whatsapp")], "60").await;
+    // Else nothing would go out at night.
+    let settings = [("WHATSAPP_URL", "worker://whatsapp"), ("WHATSAPP_QUIET_HOURS", "off")];
+    let dev = dev(&home, &settings, "60").await;
     let worker = Worker::start(&home, "one", &tables, &[("BRIDGE", &secret)]);
     // The answer is lost: the run looks whether the message went out, and does not send it again.
     services.sandbox.whatsapp().break_down(Fault::LostAnswer, Some(1));
