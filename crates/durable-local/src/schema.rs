@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The version of the tables; kept in the file as `user_version`.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 /// The tables of version 2. Times are milliseconds since 1970, in UTC. JSON columns hold the engine's types in their serialised form.
 const TABLES: &str = "
@@ -86,17 +86,6 @@ create table waits (
 create index waits_by_event on waits (event, shape);
 create index waits_by_key on waits (key);
 
--- What is left to workers, and who has begun what.
-create table jobs (
-    id integer primary key, job text not null, visible_at integer not null, receives integer not null default 0
-) strict;
-create index jobs_by_time on jobs (visible_at);
-
-create table claims (
-    name text primary key, claim text not null, version integer not null, at integer not null
-) strict, without rowid;
-create index claims_by_time on claims (at);
-
 create table audit (
     at integer not null, id text not null, target text not null, entry text not null, primary key (at, id)
 ) strict, without rowid;
@@ -118,6 +107,20 @@ create table run_durations (
 create table upkeep (name text primary key, at integer not null) strict, without rowid;
 ";
 
+/// What came with version 4.
+const SINCE_4: &str = "
+-- What is left to workers, and who has begun what.
+create table jobs (
+    id integer primary key, job text not null, visible_at integer not null, receives integer not null default 0
+) strict;
+create index jobs_by_time on jobs (visible_at);
+
+create table claims (
+    name text primary key, claim text not null, version integer not null, at integer not null
+) strict, without rowid;
+create index claims_by_time on claims (at);
+";
+
 /// Prepares a connection; creates the tables in a file that has none.
 pub(crate) fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(std::time::Duration::from_secs(30))?;
@@ -132,11 +135,14 @@ pub(crate) fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
         0 => {
             transaction.execute_batch(TABLES)?;
             transaction.execute_batch(SINCE_3)?;
+            transaction.execute_batch(SINCE_4)?;
         }
         2 => {
             transaction.execute_batch(SINCE_3)?;
             fill_in(&transaction)?;
+            transaction.execute_batch(SINCE_4)?;
         }
+        3 => transaction.execute_batch(SINCE_4)?,
         other => {
             let problem = format!(
                 "it was made by version {other} of the store, and this is {VERSION}: remove it, or use another folder"
@@ -203,7 +209,17 @@ mod tests {
         assert_eq!(read("select created_at from runs where event_id = 'e' and event_name = 'go'"), 5000);
         assert_eq!(read("select failed from run_hours where workflow = 'w'"), 1);
         assert_eq!(read("select runs from run_durations"), 1);
+        assert_eq!(read("select count(*) from jobs"), 0);
         prepare(&mut db).unwrap();
+    }
+
+    #[test]
+    fn a_store_of_version_3_is_taken_over() {
+        let mut db = version_2(&[]);
+        db.execute_batch(SINCE_3).unwrap();
+        db.pragma_update(None, "user_version", 3).unwrap();
+        prepare(&mut db).unwrap();
+        db.query_row("select count(*) from claims", [], |row| row.get::<_, i64>(0)).unwrap();
     }
 
     #[test]
