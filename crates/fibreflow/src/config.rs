@@ -161,6 +161,12 @@ impl<'a> Settings<'a> {
         hours(self.number("VLM_OUTAGE_HOURS").unwrap_or(48))
     }
 
+    /// `FOTO_REVIEW_HOURS`: so long an evaluation waits for a person's decision before its contractor is told; without it, it
+    /// needs none.
+    pub fn foto_review(&mut self) -> Option<Duration> {
+        self.number("FOTO_REVIEW_HOURS").map(hours)
+    }
+
     /// `PHOTO_ENDPOINT` with the buckets `PHOTO_BUCKETS`, and the hosts `PHOTO_HOSTS`; lists are separated by commas.
     pub fn photos(&mut self) -> Option<Photos> {
         let list = |text: Option<String>| -> Vec<String> {

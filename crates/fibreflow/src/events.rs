@@ -172,6 +172,37 @@ impl Event for EvaluationRequested {
     const NAME: &'static str = "foto/evaluation.requested";
 }
 
+/// A person is to look at an evaluation before its contractor hears of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ReviewRequested {
+    /// The drop.
+    pub dr_number: String,
+    /// What the contractor would be told.
+    pub message: String,
+    /// Until when a decision is waited for.
+    pub until: jiff::Timestamp,
+}
+
+impl Event for ReviewRequested {
+    const NAME: &'static str = "foto/review.requested";
+}
+
+/// What a person decided about an evaluation.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ReviewDecided {
+    /// The drop.
+    pub dr_number: String,
+    /// Whether its contractor is told.
+    pub approved: bool,
+    /// Who decided.
+    #[serde(default)]
+    pub by: Option<String>,
+}
+
+impl Event for ReviewDecided {
+    const NAME: &'static str = "foto/review.decided";
+}
+
 /// The most photos of a drop. There are 6 to 16.
 const MOST_PHOTOS: usize = 40;
 

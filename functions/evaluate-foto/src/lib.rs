@@ -4,6 +4,7 @@
 //! in waiting, and then there is no row and no message.
 
 mod outage;
+mod review;
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,6 +18,7 @@ use fibreflow::{
 };
 
 use outage::Outage;
+use review::approved;
 
 /// What an evaluation takes.
 #[derive(Debug, Clone)]
@@ -29,6 +31,8 @@ pub struct Services {
     pub neon: Arc<dyn Neon>,
     /// How long a run waits for a model that is away.
     pub outage: Duration,
+    /// How long a run waits for a person's decision before its contractor is told; without this, it needs none.
+    pub review: Option<Duration>,
 }
 
 impl Services {
@@ -36,8 +40,8 @@ impl Services {
     pub fn from_settings(settings: Settings<'_>) -> Result<Self> {
         settings.make(|settings| {
             let (photos, vlm, neon) = (settings.photos(), settings.vlm(), settings.neon());
-            let outage = settings.vlm_outage();
-            Some(Self { photos: photos?, vlm: vlm?, neon: neon?, outage })
+            let (outage, review) = (settings.vlm_outage(), settings.foto_review());
+            Some(Self { photos: photos?, vlm: vlm?, neon: neon?, outage, review })
         })
     }
 
@@ -76,7 +80,9 @@ async fn evaluate_foto(ctx: Context<EvaluationRequested>, services: Services) ->
     }
     let evaluation = review.evaluation()?;
     ctx.step("store-result").run(|| services.neon.store(&evaluation)).await?;
-    if let Some(phone) = &request.contractor_phone {
+    if let Some(phone) = &request.contractor_phone
+        && approved(&ctx, &services, &evaluation).await?
+    {
         ctx.send_event("queue-notification", MessageQueued::for_evaluation(phone, &evaluation)).await?;
     }
     Ok(evaluation)

@@ -4,6 +4,7 @@
 mod drops;
 mod failures;
 mod outage;
+mod review;
 
 use std::cell::RefCell;
 
