@@ -2,7 +2,7 @@
 //!
 //! Prints the median and the 95th percentile of what each page asks. Fails when a 95th percentile is over 50 ms.
 //!
-//! `cargo run --release -p benches --bin history`
+//! `cargo run -p benches --bin history`
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use std::{
