@@ -80,7 +80,10 @@ impl RunRegion {
             None => index.unwrap_or_default() / STEPS * STEPS,
         };
         let last_step = run.steps.len().min(first_step + STEPS);
-        let shell = Shell::new(console, Some(who), "runs", title(&run.run));
+        let mut shell = Shell::new(console, Some(who), "runs", title(&run.run));
+        if let Some(request) = query.text("request") {
+            request.clone_into(&mut shell.request);
+        }
         let rows = run.steps[first_step..last_step].iter().map(|step| Row {
             step: step.step.clone(),
             status: step.status,
@@ -200,10 +203,12 @@ pub(super) async fn page(
     let run = console.run(&id).await?;
     let shell = Shell::new(&console, Some(who.clone()), "runs", title(&run.run));
     let shell = shell.noticing(query.text("notice"));
+    // One for as long as the page is open: what has not changed is not drawn anew.
+    let query = Query::of(&query.with(&[("notice", ""), ("request", &shell.request)]));
     let live = if run.run.status.is_final() {
         String::new()
     } else {
-        format!("{}?{}", path("live/runs", &id), query.with(&[("notice", "")]))
+        format!("{}?{}", path("live/runs", &id), query.with(&[]))
     };
     let region = RunRegion::of(&console, who, run, &query);
     Ok(Html(render(&RunPage { shell, region, live })))

@@ -1,6 +1,9 @@
 //! Pages, asked without a browser.
 
+use std::time::Duration;
+
 use axum::http::{StatusCode, header};
+use console::{Access, Console, Live};
 use durable::{Context, Result, Workflow, testing::Simulation};
 use serde_json::json;
 
@@ -68,6 +71,20 @@ async fn a_form_without_the_pages_token_does_nothing() {
     let expected = format!("/console/runs/{}?notice=cancelled", cast.building);
     assert_eq!((answer.status, answer.header(header::LOCATION)), (StatusCode::SEE_OTHER, expected.as_str()));
     assert_eq!(simulation.run(&cast.building).status, durable::Status::Cancelled);
+}
+
+#[tokio::test]
+async fn a_page_that_is_live_is_drawn_anew_only_when_something_has_changed() {
+    let (simulation, cast) = scene::day();
+    let access = Access::loopback(&*simulation.ports().random).unwrap();
+    let live = Live { longest: Duration::ZERO, ..Live::default() };
+    let router = Console::new(simulation.desk(), access).live(live).router();
+    let page = get(&router, &format!("/console/runs/{}", cast.building)).await.body;
+    let (_, path) = page.split_once("data-live=\"").unwrap();
+    let path = path.split('"').next().unwrap().replace("&amp;", "&").replace("&#38;", "&");
+    let first = get(&router, &path).await.body;
+    assert!(first.contains("event: region") && first.contains("build-feature#3"), "{path}: {first}");
+    assert_eq!(get(&router, &path).await.body, first);
 }
 
 /// As many steps as its event says.

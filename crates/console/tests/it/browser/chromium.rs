@@ -138,10 +138,15 @@ impl Browser {
         let path = format!(
             "//*[self::a or self::button or self::label][normalize-space()='{text}'][not(ancestor::dialog[not(@open)])]"
         );
-        match self.client.wait().for_element(Locator::XPath(&path)).await {
-            Ok(found) => found.click().await.unwrap(),
-            Err(error) => panic!("{text}: {error}; {}", self.text().await),
+        for _ in 0..20 {
+            match self.client.wait().for_element(Locator::XPath(&path)).await {
+                // A page that is live may be drawn anew between the two.
+                Ok(found) if found.click().await.is_ok() => return,
+                Ok(_) => self.pause().await,
+                Err(error) => panic!("{text}: {error}; {}", self.text().await),
+            }
         }
+        panic!("{text}: cannot be pressed; {}", self.text().await);
     }
 
     /// Follows the link that this finds. In one go: a page that is live may be drawn anew at any time.
