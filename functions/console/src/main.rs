@@ -38,7 +38,8 @@ async fn main() -> Result<()> {
 
 #[expect(clippy::disallowed_methods, reason = "read once at start")]
 fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+    // A parameter that nobody has set is empty.
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// What AWS says of a request: where it was sent, and who signed it. Nobody outside can set it.

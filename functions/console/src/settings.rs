@@ -180,6 +180,9 @@ mod tests {
     fn the_workflows_are_those_of_the_stack() {
         let names: Vec<_> =
             crate::definitions(None).unwrap().into_iter().map(|workflow| workflow.name).collect();
-        assert_eq!(names, ["build-agent", "sync-databases", "send-whatsapp", "evaluate-foto"]);
+        assert_eq!(
+            names,
+            ["build-agent", "sync-databases", "send-whatsapp", "watch-whatsapp", "evaluate-foto"]
+        );
     }
 }

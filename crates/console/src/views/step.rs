@@ -50,6 +50,7 @@ pub(crate) enum StepKindName {
     Sleep,
     SendEvent,
     Callback,
+    WaitForEvent,
 }
 
 /// Why something failed.
