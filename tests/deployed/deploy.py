@@ -58,6 +58,15 @@ def deploy(template: pathlib.Path) -> None:
         sys.exit(ended.stdout)
 
 
+def with_secrets(functions, function: str) -> dict[str, str]:
+    """A function's environment with its secrets: {{resolve:secretsmanager:…:SecretString:KEY}} stays as it is."""
+    variables = functions.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
+    for variable, value in variables.items():
+        if value.startswith("{{resolve:"):
+            variables[variable] = settings["secrets"][value.rstrip("}").rsplit(":", 1)[1]]
+    return variables
+
+
 def made_up_for(resources: dict[str, str]) -> None:
     """What the stand-in ignores in the template."""
     sqs, functions = boto3.client("sqs"), boto3.client("lambda")
@@ -67,15 +76,14 @@ def made_up_for(resources: dict[str, str]) -> None:
         sqs.set_queue_attributes(QueueUrl=resources[f"{name}Queue"], Attributes={"RedrivePolicy": json.dumps(redrive)})
         function = resources[f"{name}Function"]
         functions.put_function_recursion_config(FunctionName=function, RecursiveLoop="Allow")
-        variables = functions.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
-        for variable, value in variables.items():
-            # {{resolve:secretsmanager:…:SecretString:KEY}} stays as it is.
-            if value.startswith("{{resolve:"):
-                variables[variable] = settings["secrets"][value.rstrip("}").rsplit(":", 1)[1]]
+        variables = with_secrets(functions, function)
         if name == "BuildAgent":
             # So that a pause of 30 s is as one of hours: a one-time schedule ends it.
             variables["DURABLE_LONGEST_DELAY_SECONDS"] = "10"
         functions.update_function_configuration(FunctionName=function, Environment={"Variables": variables})
+    console = resources["ConsoleFunction"]
+    variables = with_secrets(functions, console)
+    functions.update_function_configuration(FunctionName=console, Environment={"Variables": variables})
     table = resources["Table"]
     boto3.client("dynamodb").update_time_to_live(
         TableName=table, TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires_at"}
