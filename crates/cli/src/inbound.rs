@@ -33,7 +33,7 @@ impl Problem {
     /// What an error of the engine says; the field is `whole` unless the error names a part of it.
     pub(crate) fn wrong(error: impl Into<String>, whole: &str) -> Self {
         let error = error.into();
-        let field = field_of(&error).unwrap_or_else(|| whole.to_owned());
+        let field = console::field_of(&error).unwrap_or_else(|| whole.to_owned());
         Self { kind: ProblemKind::Wrong, error, field: Some(field) }
     }
 
@@ -112,23 +112,6 @@ pub(crate) fn starts_nothing(definitions: &[Definition], name: &str) -> Option<S
         "no workflow listens to {name}: it is recorded and starts nothing; known are {}",
         known.join(", ")
     ))
-}
-
-/// The field that an error names: `phone` in `phone: invalid type: …`, `agent_name` in ``missing field `agent_name` ``.
-fn field_of(error: &str) -> Option<String> {
-    let is_path = |text: &str| {
-        !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '[' | ']'))
-    };
-    let (path, rest) = match error.split_once(": ") {
-        Some((path, rest)) if is_path(path) => (Some(path), rest),
-        _ => (None, error),
-    };
-    let missing =
-        rest.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')).map(|(name, _)| name);
-    match (path, missing) {
-        (Some(path), Some(missing)) => Some(format!("{path}.{missing}")),
-        (path, missing) => path.or(missing).map(str::to_owned),
-    }
 }
 
 #[cfg(test)]

@@ -33,3 +33,4 @@ pub use access::{Oidc, OidcSettings};
 pub use api::description;
 pub use console::{Console, Live};
 pub use mask::Mask;
+pub use problem::field_of;

@@ -132,7 +132,7 @@ impl IntoResponse for Problem {
 }
 
 /// The field that an error names: `phone` in `phone: invalid type: …`, `agent_name` in ``missing field `agent_name` ``.
-fn field_of(error: &str) -> Option<String> {
+pub fn field_of(error: &str) -> Option<String> {
     let is_path = |text: &str| {
         !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '[' | ']'))
     };
