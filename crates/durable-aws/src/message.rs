@@ -307,6 +307,30 @@ mod tests {
         );
     }
 
+    /// Whoever may answer a step may not say that an event has come.
+    #[test]
+    fn nobody_is_believed_that_an_event_has_come() {
+        #[derive(serde::Serialize, Deserialize)]
+        struct Approved {}
+        impl durable::Event for Approved {
+            const NAME: &'static str = "approved";
+        }
+        async fn waits(ctx: durable::Context<Value>, (): ()) -> Result<bool> {
+            Ok(ctx.wait_for_event::<Approved>("approval").receive().await?.is_some())
+        }
+        let workflow = durable::Workflow::new("deploy", waits).on_event("go");
+        let mut simulation = durable::testing::Simulation::of(workflow.with(()));
+        let run = simulation.send("go", json!({})).remove(0);
+        simulation.run_for(durable::seconds(1));
+        let token = Token { run: run.clone(), step: StepId { name: "approval".into(), nth: 1 }, attempt: 1 };
+        let event = json!({"id": "e", "name": "approved", "data": {}, "sent_at": "2026-01-01T00:00:00Z"});
+        let forged = Message::Answer(token, Answer::Received(Payload::Json(event.to_string())));
+        let settled = futures::executor::block_on(forged.settled(simulation.ports()));
+        assert_eq!(settled.unwrap(), None);
+        simulation.run_until_idle();
+        assert_eq!(simulation.output(&run), false, "its time was up, and nothing had come");
+    }
+
     #[test]
     fn what_is_none_of_these_is_told_what_was_expected() {
         for (body, says) in [
