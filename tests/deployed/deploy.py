@@ -77,6 +77,7 @@ def made_up_for(resources: dict[str, str]) -> None:
         function = resources[f"{name}Function"]
         functions.put_function_recursion_config(FunctionName=function, RecursiveLoop="Allow")
         variables = with_secrets(functions, function)
+        variables["AWS_ENDPOINT_URL_SQS"] = settings["sqs"]
         if name == "BuildAgent":
             # So that a pause of 30 s is as one of hours: a one-time schedule ends it.
             variables["DURABLE_LONGEST_DELAY_SECONDS"] = "10"

@@ -1,6 +1,6 @@
 //! The real template on a local AWS: MiniStack runs the compiled functions, over their real clients, against stand-ins for
-//! FibreFlow's services and a real PostgreSQL. Every event is delivered twice. The model is reached by the worker, a process of its
-//! own, and by nobody else.
+//! FibreFlow's services and a real PostgreSQL. Every event, and every message that a function or the worker sends to a queue, is
+//! delivered twice. The model is reached by the worker, a process of its own, and by nobody else.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod console;
@@ -23,6 +23,10 @@ async fn the_deployed_template_carries_every_workflow_to_its_end() {
     console::lets_nobody_in_who_is_not_named(&stack);
     a_switch_that_is_flipped_stops_what_is_sent(&stack).await;
     an_outage_is_one_alert(&stack).await;
+    let sent_twice = stack.sent_twice();
+    for kind in ["wake", "job", "answer"] {
+        assert!(sent_twice.iter().any(|sent| sent == kind), "no {kind} was sent twice: {sent_twice:?}");
+    }
     stack.neon.stop().await.unwrap();
 }
 

@@ -32,51 +32,54 @@ pub(crate) struct Stack {
     pub(crate) resources: HashMap<String, String>,
     environment: HashMap<String, String>,
     _services: Listening,
-    _worker: Worker,
+    _worker: Process,
+    _twice: Process,
     aws: LocalAws,
     home: tempfile::TempDir,
 }
 
-/// The worker, which alone knows where the model is.
-struct Worker(Child);
+/// A program that ends with its owner.
+struct Process(Child);
 
-impl Worker {
-    fn start(home: &Path, vlm: &str, deployed: &Value, credentials: [(&'static str, String); 5]) -> Self {
-        let (resources, config) = (&deployed["resources"], home.join("worker.toml"));
-        let text = format!(
-            "name = \"deployed\"\nstate = \"{}\"\n\
-             [queue]\njobs = {}\nbucket = {}\nreplies = {{ evaluate-foto = {} }}\n\
-             [services.vlm]\nbase = \"{vlm}\"\npaths = [\"/health\", \"/v1\"]\n",
-            home.join("worker").display(),
-            resources["JobsQueue"],
-            deployed["environment"]["DURABLE_BUCKET"],
-            resources["EvaluateFotoQueue"],
-        );
-        std::fs::write(&config, text).unwrap();
-        let log = std::fs::File::create(home.join("worker.log")).unwrap();
-        let mut worker = Command::new(binaries().join("fibreflow"));
-        worker.arg("worker").arg("--config").arg(config).envs(credentials);
-        Self(worker.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap())
-    }
-}
-
-impl Drop for Worker {
+impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-struct LocalAws {
-    child: Child,
-    address: SocketAddr,
+/// Starts what sends every message to SQS twice; answers where it is. It notes each in the file `twice`.
+fn send_twice(home: &Path, aws: &LocalAws) -> (Process, String) {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut twice = Command::new(tool("aws/bin/python"));
+    twice.arg(file("tests/deployed/twice.py")).arg(port.to_string());
+    twice.arg(format!("http://{}", aws.address)).arg(home.join("twice"));
+    (Process(twice.spawn().unwrap()), format!("http://127.0.0.1:{port}"))
 }
 
-impl Drop for LocalAws {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Starts the worker, which alone knows where the model is.
+fn start_worker(home: &Path, vlm: &str, deployed: &Value, aws: &LocalAws, sqs: &str) -> Process {
+    let (resources, config) = (&deployed["resources"], home.join("worker.toml"));
+    let text = format!(
+        "name = \"deployed\"\nstate = \"{}\"\n\
+         [queue]\njobs = {}\nbucket = {}\nreplies = {{ evaluate-foto = {} }}\n\
+         [services.vlm]\nbase = \"{vlm}\"\npaths = [\"/health\", \"/v1\"]\n",
+        home.join("worker").display(),
+        resources["JobsQueue"],
+        deployed["environment"]["DURABLE_BUCKET"],
+        resources["EvaluateFotoQueue"],
+    );
+    std::fs::write(&config, text).unwrap();
+    let log = std::fs::File::create(home.join("worker.log")).unwrap();
+    let mut worker = Command::new(binaries().join("fibreflow"));
+    worker.arg("worker").arg("--config").arg(config).envs(credentials(aws.address));
+    worker.env("AWS_ENDPOINT_URL_SQS", sqs).stdout(log.try_clone().unwrap()).stderr(log);
+    Process(worker.spawn().unwrap())
+}
+
+struct LocalAws {
+    _process: Process,
+    address: SocketAddr,
 }
 
 fn tool(name: &str) -> PathBuf {
@@ -98,7 +101,7 @@ impl LocalAws {
     async fn start(home: &Path) -> Self {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let log = std::fs::File::create(home.join("ministack.log")).unwrap();
-        let child = Command::new(tool("aws/bin/ministack"))
+        let process = Command::new(tool("aws/bin/ministack"))
             .envs(credentials(address))
             .env("GATEWAY_PORT", address.port().to_string())
             .env("BIND_HOST", "127.0.0.1")
@@ -107,7 +110,7 @@ impl LocalAws {
             .stderr(log)
             .spawn()
             .unwrap();
-        let aws = Self { child, address };
+        let aws = Self { _process: Process(process), address };
         eventually("MiniStack answers", async || TcpStream::connect(address).is_ok().then_some(())).await;
         aws
     }
@@ -133,9 +136,11 @@ impl Stack {
         let services = sandbox.listen(0).await.unwrap();
         let neon = PostgresSandbox::start(&home.path().join("neon")).await.unwrap();
         let aws = LocalAws::start(home.path()).await;
+        let (twice, sqs) = send_twice(home.path(), &aws);
 
         let setting = |name: &str| services.setting(name).unwrap();
         let order = json!({
+            "sqs": sqs,
             "parameters": {
                 "BusName": "fibreflow-test",
                 "Architecture": "x86_64",
@@ -175,10 +180,26 @@ impl Stack {
             .unwrap();
         assert!(deployed.status.success(), "{}", String::from_utf8_lossy(&deployed.stderr));
         let deployed: Value = serde_json::from_slice(&deployed.stdout).unwrap();
-        let worker = Worker::start(home.path(), &setting("VLM_URL"), &deployed, credentials(aws.address));
+        let worker = start_worker(home.path(), &setting("VLM_URL"), &deployed, &aws, &sqs);
         let map = |name: &str| serde_json::from_value(deployed[name].clone()).unwrap();
         let (environment, resources) = (map("environment"), map("resources"));
-        Self { sandbox, neon, resources, environment, _services: services, _worker: worker, aws, home }
+        Self {
+            sandbox,
+            neon,
+            resources,
+            environment,
+            _services: services,
+            _worker: worker,
+            _twice: twice,
+            aws,
+            home,
+        }
+    }
+
+    /// What kinds of messages SQS was sent twice.
+    pub(crate) fn sent_twice(&self) -> Vec<String> {
+        let log = std::fs::read_to_string(self.home.path().join("twice")).unwrap_or_default();
+        log.lines().map(str::to_owned).collect()
     }
 
     /// What the `fibreflow` command answers about the stack.
