@@ -149,16 +149,7 @@ mod tests {
 
     fn recorded(state: StepState) -> Vec<Measure> {
         let step = StepId { name: "fetch".into(), nth: 1 };
-        let record = Checkpoint {
-            step,
-            kind: StepKind::Run,
-            state,
-            attempts: 1,
-            started_at: at(1),
-            at: at(4),
-            attempt_at: None,
-            failures: Vec::new(),
-        };
+        let record = Checkpoint { at: at(4), ..Checkpoint::new(step, StepKind::Run, state, at(1)) };
         measured(&run(), &Happening::StepRecorded(&record), at(4))
     }
 

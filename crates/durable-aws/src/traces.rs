@@ -147,14 +147,13 @@ mod tests {
 
     fn built() -> Checkpoint {
         Checkpoint {
-            step: StepId { name: "build-feature".into(), nth: 2 },
-            kind: StepKind::Run,
-            state: StepState::Completed { output: Payload::Json("\"secret\"".into()) },
-            attempts: 1,
-            started_at: at(5),
             at: at(9),
-            attempt_at: None,
-            failures: Vec::new(),
+            ..Checkpoint::new(
+                StepId { name: "build-feature".into(), nth: 2 },
+                StepKind::Run,
+                StepState::Completed { output: Payload::Json("\"secret\"".into()) },
+                at(5),
+            )
         }
     }
 

@@ -100,16 +100,12 @@ mod tests {
     }
 
     fn done() -> Checkpoint {
-        Checkpoint {
-            step: StepId { name: "fetch".into(), nth: 1 },
-            kind: StepKind::Run,
-            state: StepState::Completed { output: Payload::Json("1".into()) },
-            attempts: 1,
-            started_at: at(1),
-            at: at(1),
-            attempt_at: None,
-            failures: Vec::new(),
-        }
+        Checkpoint::new(
+            StepId { name: "fetch".into(), nth: 1 },
+            StepKind::Run,
+            StepState::Completed { output: Payload::Json("1".into()) },
+            at(1),
+        )
     }
 
     /// A run that was given up after its first step, as the worker leaves it.

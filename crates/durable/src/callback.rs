@@ -188,16 +188,7 @@ mod tests {
 
     fn record(attempts: u32, state: StepState) -> Checkpoint {
         let (step, kind) = (token(1).step, StepKind::Callback);
-        Checkpoint {
-            step,
-            kind,
-            state,
-            attempts,
-            started_at: at(0),
-            at: at(0),
-            attempt_at: None,
-            failures: Vec::new(),
-        }
+        Checkpoint { attempts, ..Checkpoint::new(step, kind, state, at(0)) }
     }
 
     fn listening() -> StepState {

@@ -116,16 +116,7 @@ impl<E> Context<E> {
         } else {
             let ends = end(now);
             let state = StepState::Sleeping { until: ends };
-            turn.began(Checkpoint {
-                step: step.clone(),
-                kind: StepKind::Sleep,
-                state,
-                attempts: 1,
-                started_at: now,
-                at: now,
-                attempt_at: None,
-                failures: Vec::new(),
-            });
+            turn.began(Checkpoint::new(step.clone(), StepKind::Sleep, state, now));
             ends
         };
         if ends > now {

@@ -53,16 +53,7 @@ mod tests {
         let at = Timestamp::UNIX_EPOCH;
         let step = StepId { name: "nap".into(), nth };
         let state = StepState::Sleeping { until: at };
-        Checkpoint {
-            step,
-            kind: StepKind::Sleep,
-            state,
-            attempts: 1,
-            started_at: at,
-            at,
-            attempt_at: None,
-            failures: Vec::new(),
-        }
+        Checkpoint::new(step, StepKind::Sleep, state, at)
     }
 
     #[test]

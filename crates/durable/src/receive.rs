@@ -8,7 +8,11 @@ use serde_json::Value;
 
 use crate::{
     Checkpoint, Envelope, Error, Event, Payload, Result, StepId, StepKind, StepState, Wait, WaitingFor,
-    after, clock::hours, context::reach, payload::from_value, turn::Turn,
+    after,
+    clock::hours,
+    context::reach,
+    payload::{from_value, to_json},
+    turn::Turn,
 };
 
 /// A wait for an event that is being described; [`receive`](Self::receive) waits.
@@ -90,10 +94,7 @@ impl<'a, T: Event + DeserializeOwned> Receive<'a, T> {
         let wait = self.wait(step, until);
         let known = turn.ports.waits.wait_for(&wait).await;
         let state = match turn.port(known).await {
-            // An envelope that was read from JSON is written as JSON.
-            Some(event) => StepState::Completed {
-                output: Payload::Json(serde_json::to_string(&event).unwrap_or_default()),
-            },
+            Some(event) => StepState::Completed { output: Payload::Json(turn.port(to_json(&event)).await) },
             None => StepState::Listening { until, silence: None, alive_until: None },
         };
         let is_known = matches!(state, StepState::Completed { .. });
@@ -123,14 +124,8 @@ impl<'a, T: Event + DeserializeOwned> Receive<'a, T> {
         let now = self.turn.now();
         let started_at = before.map_or(now, |record| record.started_at);
         let record = Checkpoint {
-            step: step.clone(),
-            kind: StepKind::WaitForEvent,
-            state,
-            attempts: 1,
-            started_at,
             at: now,
-            attempt_at: None,
-            failures: Vec::new(),
+            ..Checkpoint::new(step.clone(), StepKind::WaitForEvent, state, started_at)
         };
         self.turn.record(record).await
     }

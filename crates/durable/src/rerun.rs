@@ -112,16 +112,7 @@ mod tests {
     fn record(name: &str, state: StepState) -> Checkpoint {
         let step = StepId { name: name.into(), nth: 1 };
         let kind = if name == "nap" { StepKind::Sleep } else { StepKind::Run };
-        Checkpoint {
-            step,
-            kind,
-            state,
-            attempts: 1,
-            started_at: at(1),
-            at: at(2),
-            attempt_at: None,
-            failures: Vec::new(),
-        }
+        Checkpoint { at: at(2), ..Checkpoint::new(step, kind, state, at(1)) }
     }
 
     fn done(name: &str) -> Checkpoint {

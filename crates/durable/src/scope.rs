@@ -129,19 +129,7 @@ impl Scope {
     }
 
     fn checkpoint(&self, step: &StepId) -> Checkpoint {
-        let (step, now) = (step.clone(), self.turn.now());
-        let state = StepState::Started;
-        let (attempt_at, failures) = (None, Vec::new());
-        Checkpoint {
-            step,
-            kind: StepKind::Callback,
-            state,
-            attempts: 1,
-            started_at: now,
-            at: now,
-            attempt_at,
-            failures,
-        }
+        Checkpoint::new(step.clone(), StepKind::Callback, StepState::Started, self.turn.now())
     }
 
     async fn record(&self, step: &StepId, state: StepState) -> Checkpoint {

@@ -284,14 +284,13 @@ mod tests {
     fn a_failed_attempt_is_counted_once() {
         let at = Timestamp::UNIX_EPOCH;
         let record = |attempts| Checkpoint {
-            step: StepId { name: "s".into(), nth: 1 },
-            kind: StepKind::Run,
-            state: StepState::Retrying { until: at, error: Error::new("x") },
             attempts,
-            started_at: at,
-            at,
-            attempt_at: None,
-            failures: Vec::new(),
+            ..Checkpoint::new(
+                StepId { name: "s".into(), nth: 1 },
+                StepKind::Run,
+                StepState::Retrying { until: at, error: Error::new("x") },
+                at,
+            )
         };
         assert!(Tally::of_record(None, &record(1)).is_some());
         assert!(Tally::of_record(Some(&record(1)), &record(2)).is_some());

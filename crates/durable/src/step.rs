@@ -172,6 +172,11 @@ impl FailedAttempt {
 }
 
 impl Checkpoint {
+    /// The record of a step's first attempt, which begins, and is recorded, at this time.
+    pub fn new(step: StepId, kind: StepKind, state: StepState, at: Timestamp) -> Self {
+        Self { step, kind, state, attempts: 1, started_at: at, at, attempt_at: None, failures: Vec::new() }
+    }
+
     /// Records only move forward: one is replaced by one of the same rank or a higher one, and one of rank [`FINAL`] never.
     ///
     /// So an invocation that records that it waits for an answer cannot undo the answer that was quicker, and one that is

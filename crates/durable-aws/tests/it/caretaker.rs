@@ -134,16 +134,7 @@ async fn a_run_is_forgotten_with_its_steps_and_large_values_when_its_retention_h
         let output = Payload::Blob { key, bytes, sha256: String::new() };
         let step = StepId { name: format!("step-{n}"), nth: 1 };
         let (state, at) = (StepState::Completed { output }, ago(hours(49)));
-        let record = Checkpoint {
-            step,
-            kind: StepKind::Run,
-            state,
-            attempts: 1,
-            started_at: at,
-            at,
-            attempt_at: None,
-            failures: Vec::new(),
-        };
+        let record = Checkpoint::new(step, StepKind::Run, state, at);
         aws.checkpoint(&lease, &record).await.unwrap();
     }
     let outcome = Outcome::Completed(Payload::Json("1".into()));

@@ -23,16 +23,7 @@ fn queued(id: &str) -> Run {
 fn completed(step: &str) -> Checkpoint {
     let state = StepState::Completed { output: Payload::Json("1".into()) };
     let step = StepId { name: step.into(), nth: 1 };
-    Checkpoint {
-        step,
-        kind: StepKind::Run,
-        state,
-        attempts: 1,
-        started_at: at(1),
-        at: at(2),
-        attempt_at: None,
-        failures: Vec::new(),
-    }
+    Checkpoint { at: at(2), ..Checkpoint::new(step, StepKind::Run, state, at(1)) }
 }
 
 #[tokio::test(flavor = "multi_thread")]

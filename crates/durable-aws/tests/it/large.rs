@@ -30,14 +30,13 @@ async fn checkpoints_of_more_than_a_page_are_all_read() {
     assert!(value.len() > 240_000);
     let records: Vec<_> = (0..12)
         .map(|n| Checkpoint {
-            step: StepId { name: format!("step-{n:02}"), nth: 1 },
-            kind: StepKind::Run,
-            state: StepState::Completed { output: Payload::Json(value.clone()) },
-            attempts: 1,
-            started_at: at(1),
             at: at(2),
-            attempt_at: None,
-            failures: Vec::new(),
+            ..Checkpoint::new(
+                StepId { name: format!("step-{n:02}"), nth: 1 },
+                StepKind::Run,
+                StepState::Completed { output: Payload::Json(value.clone()) },
+                at(1),
+            )
         })
         .collect();
     stand_in.wire.take();

@@ -25,16 +25,7 @@ fn queued(id: &str) -> Run {
 fn completed(step: &str, value: &str) -> Checkpoint {
     let state = StepState::Completed { output: Payload::Json(value.into()) };
     let step = StepId { name: step.into(), nth: 1 };
-    Checkpoint {
-        step,
-        kind: StepKind::Run,
-        state,
-        attempts: 1,
-        started_at: at(1),
-        at: at(2),
-        attempt_at: None,
-        failures: Vec::new(),
-    }
+    Checkpoint { at: at(2), ..Checkpoint::new(step, StepKind::Run, state, at(1)) }
 }
 
 async fn processes(stand_in: &StandIn, name: &str) -> Vec<Arc<Aws>> {

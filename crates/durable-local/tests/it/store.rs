@@ -47,16 +47,7 @@ async fn two_stores_on_one_file_agree() {
                 .unwrap();
             let step = StepId { name: "s".into(), nth: 1 };
             let state = StepState::Completed { output: Payload::Json(n.to_string()) };
-            let record = Checkpoint {
-                step,
-                kind: StepKind::Run,
-                state,
-                attempts: 1,
-                started_at: at(1),
-                at: at(1),
-                attempt_at: None,
-                failures: Vec::new(),
-            };
+            let record = Checkpoint::new(step, StepKind::Run, state, at(1));
             let lease = Lease { run: queued().id, epoch: 1 };
             let written = ports.journal.checkpoint(&lease, &record).await.unwrap();
             (leased, held == Slot::Held, written == Written::Done(None))

@@ -60,16 +60,7 @@ fn completed(step: &str, value: &str) -> Checkpoint {
 
 fn record(step: &str, state: StepState) -> Checkpoint {
     let step = StepId { name: step.into(), nth: 1 };
-    Checkpoint {
-        step,
-        kind: StepKind::Run,
-        state,
-        attempts: 1,
-        started_at: at(1),
-        at: at(2),
-        attempt_at: None,
-        failures: Vec::new(),
-    }
+    Checkpoint { at: at(2), ..Checkpoint::new(step, StepKind::Run, state, at(1)) }
 }
 
 async fn begin(ports: &Ports, prefix: &str, name: &str) -> (Lease, Run) {
