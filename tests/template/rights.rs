@@ -77,11 +77,13 @@ fn a_workflow_reaches_its_own_queue_and_no_other() {
             .filter(|statement| statement["Action"].to_string().contains("sqs:"))
             .map(|statement| (&statement["Action"], &statement["Resource"]))
             .collect();
-        let (own, jobs) = (flow.arn("Queue"), json!({"Fn::GetAtt": ["JobsQueue", "Arn"]}));
+        let (own, dead) = (flow.arn("Queue"), flow.arn("DeadLetters"));
+        let jobs = json!({"Fn::GetAtt": ["JobsQueue", "Arn"]});
         assert_eq!(queues[0].1, &own, "{}", flow.name());
-        // What it leaves to the worker, it may send there and not take.
-        let expected: &[_] = if flow.uses_the_worker() { &[(&json!("sqs:SendMessage"), &jobs)] } else { &[] };
-        assert_eq!(&queues[1..], expected, "{}", flow.name());
+        // What it gives up, and what it leaves to the worker, it may send there and not take.
+        let send = json!("sqs:SendMessage");
+        let expected = [(&send, &dead), (&send, &jobs)];
+        assert_eq!(&queues[1..], &expected[..=usize::from(flow.uses_the_worker())], "{}", flow.name());
     }
     let shared = statements(template.properties("DurablePolicy"));
     assert!(shared.iter().all(|statement| !statement["Action"].to_string().contains("sqs:")));

@@ -122,9 +122,12 @@ fn a_workflow_is_given_its_own_queue() {
     for flow in flows(&template) {
         let queues = flow.environment()["DURABLE_QUEUES"]["Fn::Sub"].as_str().unwrap();
         let (name, logical) = (flow.name(), &flow.logical);
-        let expected =
-            format!(r#"{{"{name}":{{"url":"${{{logical}Queue}}","arn":"${{{logical}Queue.Arn}}"}}}}"#);
-        assert_eq!(queues, expected);
+        let expected = serde_json::json!({ name: {
+            "url": format!("${{{logical}Queue}}"),
+            "arn": format!("${{{logical}Queue.Arn}}"),
+            "dead_letters": format!("${{{logical}DeadLetters}}"),
+        }});
+        assert_eq!(serde_json::from_str::<serde_json::Value>(queues).unwrap(), expected);
     }
 }
 

@@ -35,10 +35,15 @@ impl Function {
     async fn record(&self, aws: &Arc<Aws>, record: &SqsMessage, deadline: Timestamp) -> Result<()> {
         let workflow = &self.runnable.definition().name;
         let body = record.body.clone().unwrap_or_default();
-        let asked = message::of_text(&body, workflow).inspect_err(|error| {
-            let (message, receives) = (record.message_id.as_deref(), receives(record));
-            tracing::error!(message, receives, workflow, %error, "a message that cannot be read");
-        })?;
+        let asked = match message::of_text(&body, workflow) {
+            Ok(asked) => asked,
+            Err(error) => {
+                let (message, receives) = (record.message_id.as_deref(), receives(record));
+                tracing::error!(message, receives, workflow, %error, "a message that cannot be read");
+                // A newer version of the function, on its way, may be able to.
+                return self.fail(aws, record, &body, error).await;
+            }
+        };
         let run = asked.run(workflow);
         let delivery = asked.clone().settled(&aws.ports(None)).await;
         let carried = match delivery {
@@ -56,7 +61,7 @@ impl Function {
             },
         };
         match put_off {
-            Ok(at) => aws.defer(workflow, body, at, deferrals(record)).await.inspect_err(|error| {
+            Ok(at) => aws.defer(workflow, body.clone(), at, deferrals(record)).await.inspect_err(|error| {
                 tracing::warn!(%run, workflow, %error, "cannot put a message off");
             }),
             Err(error) => {
@@ -64,9 +69,25 @@ impl Function {
                 tracing::warn!(%run, workflow, receives, %error, "will try again");
                 if receives >= aws.settings.receives {
                     self.give_up(aws, asked, &error).await;
-                } else {
-                    self.come_again(aws, record, receives).await;
                 }
+                self.fail(aws, record, &body, error).await
+            }
+        }
+    }
+
+    /// What becomes of a message that failed: it comes again, or goes to the dead letters once its deliveries are used up.
+    /// `Ok` if it is there.
+    async fn fail(&self, aws: &Aws, record: &SqsMessage, body: &str, error: Error) -> Result<()> {
+        let (workflow, receives) = (&self.runnable.definition().name, receives(record));
+        if receives < aws.settings.receives {
+            self.come_again(aws, record, receives).await;
+            return Err(error);
+        }
+        match aws.bury(workflow, body, error.message(), receives).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(error),
+            Err(unburied) => {
+                tracing::warn!(workflow, error = %unburied, "SQS will move a message to the dead letters, without its reason");
                 Err(error)
             }
         }

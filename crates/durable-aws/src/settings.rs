@@ -12,6 +12,10 @@ pub struct Queue {
     pub url: String,
     /// What a schedule's target is named.
     pub arn: String,
+    /// Where its dead letters go, to be put there with the reason. Without it SQS moves them itself, as the queue's redrive
+    /// policy says, and keeps no reason.
+    #[serde(default)]
+    pub dead_letters: Option<String>,
 }
 
 /// Where things are.
@@ -23,7 +27,8 @@ pub struct Settings {
     pub bucket: String,
     /// The EventBridge bus: `DURABLE_BUS`.
     pub bus: String,
-    /// The queue of each workflow: `DURABLE_QUEUES`, as JSON `{"<workflow>":{"url":"…","arn":"…"}}`.
+    /// The queue of each workflow: `DURABLE_QUEUES`, as JSON
+    /// `{"<workflow>":{"url":"…","arn":"…","dead_letters":"…"}}`.
     pub queues: BTreeMap<String, Queue>,
     /// The queue of the worker in the private network: `DURABLE_JOBS`, if there is one.
     pub jobs: Option<String>,

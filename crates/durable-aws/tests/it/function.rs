@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use durable::{Concurrency, Context, Envelope, Error, Result, Run, RunId, Status, Workflow, after, seconds};
+use durable::{
+    Concurrency, Context, Envelope, Error, PageRequest, Result, Run, RunId, Status, Workflow, after, seconds,
+};
 use durable_aws::{Aws, Clients, Function, Settings};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -171,6 +173,41 @@ async fn a_message_whose_deliveries_are_used_up_fails_its_run_with_the_reason() 
     // Its slot is free again.
     assert_eq!(rig.batch(vec![record("b", json!({"say": 1}), 1)], MINUTE).await, [""; 0]);
     assert_eq!(rig.run("b").await.status, Status::Completed);
+}
+
+/// What SQS moves by itself has no reason with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_given_up_is_among_the_dead_letters_with_its_reason() {
+    let mut rig = Rig::new(plain()).await;
+    let place = rig.clients.sqs().create_queue().queue_name("function-dead").send().await.unwrap().queue_url;
+    rig.settings.queues.get_mut("flow").unwrap().dead_letters = place;
+    rig.aws = rig.stand_in.aws(&rig.settings).await;
+    rig.function = Function::on_aws(plain().with(()), rig.aws.clone());
+    rig.clients.s3().delete_bucket().bucket("function").send().await.unwrap();
+
+    let poison = |receives| {
+        let mut poison = record("poison", json!({}), receives);
+        poison["body"] = json!({"phone": "0821234567"}).to_string().into();
+        poison
+    };
+    let large = |receives| record("a", json!({"say": 1, "large": true}), receives);
+    assert_eq!(rig.batch(vec![poison(2), large(2)], MINUTE).await, ["poison", "a"], "not yet");
+    let desk = rig.aws.desk(rig.aws.ports(None), Arc::from([plain().with(()).definition().clone()]));
+    let letters = async || desk.dead_letters.dead_letters(None, &PageRequest::default()).await.unwrap().items;
+    assert_eq!(letters().await, []);
+
+    assert_eq!(rig.batch(vec![poison(3), large(3)], MINUTE).await, [""; 0], "they are where they belong");
+    let letters = letters().await;
+    let of = |run: Option<RunId>| letters.iter().find(|letter| letter.run == run).unwrap();
+    let (poison, large) = (of(None), of(Some(RunId::of("flow", "a"))));
+    assert!(
+        poison.reason.starts_with("the message is an object with the fields [phone]"),
+        "{}",
+        poison.reason
+    );
+    assert!(large.reason.starts_with("S3: PutObject: NoSuchBucket"), "{}", large.reason);
+    assert_eq!((letters.len(), poison.receives, large.receives), (2, Some(3), Some(3)));
+    assert_eq!(poison.body.as_deref(), Some(r#"{"phone":"0821234567"}"#), "nothing is lost");
 }
 
 #[tokio::test(flavor = "multi_thread")]

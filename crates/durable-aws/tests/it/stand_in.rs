@@ -136,7 +136,7 @@ impl StandIn {
             let queue = clients.sqs().create_queue().queue_name(format!("{name}-{workflow}"));
             let url = queue.send().await.unwrap().queue_url.unwrap();
             let arn = format!("arn:aws:sqs:us-east-1:{}:{name}-{workflow}", account(&url));
-            settings.queues.insert((*workflow).into(), Queue { url, arn });
+            settings.queues.insert((*workflow).into(), Queue { url, arn, dead_letters: None });
         }
         settings
     }
