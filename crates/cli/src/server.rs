@@ -12,8 +12,9 @@ use axum::{
     routing::{get, post},
 };
 use durable::{
-    ActionError, Clock, Definition, Desk, Error, LARGEST_PAGE, PageRequest, RunFilter, RunId, RunSummary,
-    callback::{Settled, Token},
+    ActionError, Clock, Definition, Desk, Error, LARGEST_PAGE, PageRequest, Reply, RunFilter, RunId,
+    RunSummary,
+    callback::{self, Settled, Token},
 };
 use durable_local::{Accepted, Store, SystemClock};
 use orchestrator::{Answer, Decision, Registries, Task, route};
@@ -239,9 +240,24 @@ async fn post_answer(
     let wrong = |error: String, field: &str| Refusal::from(Problem::wrong(error, field));
     let token: Token = token.parse().map_err(|error: Error| wrong(error.message().to_owned(), "token"))?;
     let said = answer::Said::from_json(body).map_err(|error| wrong(error, "answer"))?;
-    match answer::give(&api.store.ports(None), &token, said).await.map_err(broken)? {
+    let reply = match said {
+        answer::Said::Done(value) => Reply::Done(value),
+        answer::Said::Failed(why) => Reply::Failed(why),
+        answer::Said::Alive => return alive(&api, &token).await,
+    };
+    match api.desk.answer("api", &token, &reply).await {
+        Ok(()) => Ok((StatusCode::ACCEPTED, Json(json!({}))).into_response()),
+        Err(ActionError::NotFound { id, .. }) => Err(unknown(&id)),
+        Err(ActionError::Failed(error)) => Err(broken(error)),
+        Err(error) => Err(refuse(StatusCode::CONFLICT, error.to_string(), None)),
+    }
+}
+
+/// A sign of life is no deed of a person's, and may come each minute: it leaves no line in the audit trail.
+async fn alive(api: &Api, token: &Token) -> Result<Response, Refusal> {
+    match callback::answer(&api.desk.ports, token, &callback::Answer::Alive).await.map_err(broken)? {
         Settled::Done(_) => Ok((StatusCode::ACCEPTED, Json(json!({}))).into_response()),
-        Settled::Late => Err(refuse(StatusCode::CONFLICT, answer::LATE, None)),
+        Settled::Late => Err(refuse(StatusCode::CONFLICT, callback::LATE, None)),
         Settled::Missing => Err(unknown(token.run.as_str())),
     }
 }

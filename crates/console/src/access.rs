@@ -34,7 +34,9 @@ pub use oidc::{Oidc, OidcSettings};
 pub(crate) use provider::BEGUN;
 pub use provider::{Begun, Provider};
 pub use seal::Seal;
-pub(crate) use session::{BEGUN_COOKIE, begun_cookie, cookie_value, end_begun, end_cookie, session_cookie};
+pub(crate) use session::{
+    BEGUN_COOKIE, SESSION_COOKIE, begun_cookie, cookie_value, end_begun, end_cookie, session_cookie,
+};
 
 use crate::{console::Shared, pages, problem::Problem};
 

@@ -1,10 +1,12 @@
 //! The API under `/api/v1`: JSON in, JSON or problem details out, described by OpenAPI.
 
+mod answers;
 mod body;
 mod care;
 mod events;
 mod flow;
 mod runs;
+mod security;
 
 use axum::{Json, Router, middleware::from_fn_with_state, routing::get};
 use utoipa::OpenApi;
@@ -36,7 +38,7 @@ use crate::{access, console::Shared, problem::Problem};
 struct Description;
 
 fn described() -> (Router<Shared>, utoipa::openapi::OpenApi) {
-    OpenApiRouter::with_openapi(Description::openapi())
+    let (routes, mut description) = OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(runs::list))
         .routes(routes!(runs::stream))
         .routes(routes!(runs::show))
@@ -46,6 +48,7 @@ fn described() -> (Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(runs::cancel))
         .routes(routes!(runs::rerun))
         .routes(routes!(runs::bulk))
+        .routes(routes!(answers::answer))
         .routes(routes!(events::list, events::send))
         .routes(routes!(events::show))
         .routes(routes!(events::resend))
@@ -64,7 +67,9 @@ fn described() -> (Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(care::redrive_all))
         .routes(routes!(care::health))
         .routes(routes!(care::audit))
-        .split_for_parts()
+        .split_for_parts();
+    security::describe(&mut description);
+    (routes, description)
 }
 
 /// The description of the API, as OpenAPI 3.1 in JSON.

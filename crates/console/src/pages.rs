@@ -1,5 +1,7 @@
 //! The pages under `/console`: the same questions and deeds as the API's, for people.
 
+mod answers;
+mod bulk;
 mod care;
 mod events;
 mod form;
@@ -37,11 +39,14 @@ type Done = Result<Redirect>;
 pub(crate) fn router(console: &Shared) -> Router<Shared> {
     let pages = Router::new()
         .route("/console/runs", get(runs::page))
+        .route("/console/runs/bulk", get(bulk::ask).post(bulk::act))
         .route("/console/live/runs", get(runs::live))
         .route("/console/runs/{id}", get(run::page))
         .route("/console/live/runs/{id}", get(run::live))
         .route("/console/runs/{id}/cancel", post(run::cancel))
         .route("/console/runs/{id}/rerun", post(run::rerun))
+        .route("/console/runs/{id}/answer", post(answers::answer))
+        .route("/console/runs/{id}/event", post(answers::event))
         .route("/console/events", get(events::list).post(events::send))
         .route("/console/events/new", get(events::new))
         .route("/console/events/{id}", get(events::show))

@@ -1,10 +1,12 @@
 //! What the API and the pages have in common: each question and each deed, once.
 
+mod answers;
 mod care;
 mod events;
 mod flow;
 mod runs;
 
+pub(crate) use answers::AnswerOrder;
 use axum::http::StatusCode;
 use durable::ActionError;
 pub(crate) use events::{EventOrder, Sent};

@@ -21,7 +21,7 @@ pub(crate) use run::{CauseItem, RunDetail, RunItem, RunStatus, short_id};
 use serde::Serialize;
 pub(crate) use step::{ErrorItem, StepItem};
 use utoipa::ToSchema;
-pub(crate) use wait::Wait;
+pub(crate) use wait::{Wait, wanted_data};
 pub(crate) use workflow::{HourItem, StatisticsItem, WorkflowItem};
 
 /// A part of a list.

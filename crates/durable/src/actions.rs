@@ -274,7 +274,7 @@ impl Desk {
     }
 
     /// Does it, with a line in the audit trail before and after.
-    async fn audited<T, Fut: Future<Output = Acted<T>>>(
+    pub(crate) async fn audited<T, Fut: Future<Output = Acted<T>>>(
         &self,
         who: &str,
         action: Action,

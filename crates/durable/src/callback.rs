@@ -58,6 +58,9 @@ impl<'de> Deserialize<'de> for Token {
     }
 }
 
+/// What is said to an answer that comes too late.
+pub const LATE: &str = "the answer comes too late: the step has a result, or has been handed to somebody else, or the run has ended";
+
 /// What whoever has the work says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

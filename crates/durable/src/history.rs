@@ -100,6 +100,8 @@ pub enum Action {
     Pause,
     /// Let a workflow start runs again.
     Resume,
+    /// Answered a step that waited for an answer from outside.
+    Answer,
 }
 
 impl Action {
@@ -114,6 +116,7 @@ impl Action {
             Self::Discard => "discard",
             Self::Pause => "pause",
             Self::Resume => "resume",
+            Self::Answer => "answer",
         }
     }
 }

@@ -10,7 +10,7 @@
 //! - `step`, `callback`, `job`, `waits`, `line`, `singleton`, `throttle`, `retry`, `guard`: the decisions, as plain functions of
 //!   records and time.
 //! - `ports`, `run`, `payload`, `views`: what backends store and what is shown of it.
-//! - `desk`, `actions`, `inspect`, `history`, `statistics`, `rerun`: what people see and steer.
+//! - `desk`, `actions`, `reply`, `inspect`, `history`, `statistics`, `rerun`: what people see and steer.
 //! - [`testing`]: a simulated backend with a virtual clock, crash injection, and the suite that holds backends to the ports.
 
 mod actions;
@@ -33,6 +33,7 @@ mod paging;
 mod payload;
 mod ports;
 mod receive;
+mod reply;
 mod rerun;
 mod retry;
 mod run;
@@ -75,6 +76,7 @@ pub use ports::{
     Written,
 };
 pub use receive::Receive;
+pub use reply::Reply;
 pub use rerun::{CannotRerun, Rerun, event_again, records_kept, records_taken_over, run_again};
 pub use retry::{Next, Retry};
 pub use run::{Outcome, Run, RunId, Status, Suspension, WaitingFor};

@@ -68,7 +68,8 @@ impl<'a, T: Event + DeserializeOwned> Receive<'a, T> {
                 Some(StepState::Listening { until, .. }) if *until > now => {
                     let event = T::NAME.to_owned();
                     let (step, until, aside) = (step.clone(), *until, self.aside);
-                    turn.park(WaitingFor::Event { step, event, until, aside }).await
+                    let matching = self.matching.clone();
+                    turn.park(WaitingFor::Event { step, event, matching, until, aside }).await
                 }
                 Some(StepState::Listening { until, .. }) => {
                     let wait = self.wait(&step, *until);

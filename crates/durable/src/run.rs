@@ -1,9 +1,10 @@
 //! What is kept about a run.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::{Envelope, Error, payload::Payload, step::StepId};
@@ -131,6 +132,9 @@ pub enum WaitingFor {
         step: StepId,
         /// The event's name.
         event: String,
+        /// What its data must have: at each of these places (names with dots between them) this value.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        matching: BTreeMap<String, Value>,
         /// Until when.
         until: Timestamp,
         /// Whether its concurrency slot is given to the next in line.

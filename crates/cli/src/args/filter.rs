@@ -43,7 +43,8 @@ pub(crate) struct Matching {
     #[arg(long)]
     pub(crate) key: Option<String>,
 
-    /// Only those whose id begins with this, or whose event's id or key it is.
+    /// Only those whose id begins with this, or whose event's id or flow-control key it is, whole. What stands in data or
+    /// errors is not looked at.
     #[arg(long)]
     pub(crate) text: Option<String>,
 }

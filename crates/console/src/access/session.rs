@@ -12,7 +12,7 @@ use super::{BEGUN, Begun, Identity, Seal};
 const SESSION: &str = "session";
 
 /// With the browsers' prefix for cookies of one host, sent over HTTPS only.
-const COOKIE: &str = "__Host-session";
+pub(crate) const SESSION_COOKIE: &str = "__Host-session";
 
 /// How long somebody stays signed in.
 const LENGTH: Duration = hours(10);
@@ -26,12 +26,12 @@ const SIGN_IN: Duration = minutes(10);
 /// The cookie that keeps somebody signed in.
 pub(crate) fn session_cookie(seal: &Seal, identity: &Identity, now: Timestamp) -> Option<HeaderValue> {
     let value = seal.seal(SESSION, identity, after(now, LENGTH));
-    cookie(COOKIE, &value, LENGTH)
+    cookie(SESSION_COOKIE, &value, LENGTH)
 }
 
 /// The cookie that signs somebody out.
 pub(crate) fn end_cookie() -> Option<HeaderValue> {
-    cookie(COOKIE, "", Duration::ZERO)
+    cookie(SESSION_COOKIE, "", Duration::ZERO)
 }
 
 /// The cookie that keeps a sign-in that was begun.
@@ -60,7 +60,7 @@ pub(crate) fn cookie_value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a
 
 /// Who a request comes from.
 pub(crate) fn identity(seal: &Seal, headers: &HeaderMap, now: Timestamp) -> Option<Identity> {
-    seal.open(SESSION, cookie_value(headers, COOKIE)?, now)
+    seal.open(SESSION, cookie_value(headers, SESSION_COOKIE)?, now)
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ struct AuditPage {
 /// Where what somebody acted on is shown.
 fn target_path(entry: &AuditItem) -> Option<String> {
     Some(match entry.action {
-        "cancel" | "rerun" => path("runs", &entry.target),
+        "cancel" | "rerun" | "answer" => path("runs", &entry.target),
         "send" | "resend" => path("events", &entry.target),
         "pause" | "resume" => path("workflows", &entry.target),
         _ => return None,

@@ -42,6 +42,9 @@ struct RunsPage {
     key: String,
     event_id: String,
     live: String,
+    /// Where these runs are acted on.
+    cancel: String,
+    rerun: String,
 }
 
 /// The part of the page that is kept up to date.
@@ -93,6 +96,8 @@ pub(super) async fn page(State(console): State<Shared>, who: Identity, query: Qu
         event: own("event"),
         key: own("key"),
         event_id: own("event_id"),
+        cancel: query.with(&[("action", "cancel"), ("cursor", ""), ("notice", "")]),
+        rerun: query.with(&[("action", "rerun"), ("cursor", ""), ("notice", "")]),
         live: format!("/console/live/runs?{}", query.with(&[("notice", "")])),
         list: region(&console, who, &query).await?,
         shell,

@@ -81,6 +81,7 @@ impl Shell {
             Some(match name {
                 "cancelled" => "The run is cancelled.",
                 "rerun" => "This run was started again from the other one.",
+                "answered" => "The answer is recorded: the run goes on.",
                 "sent" => "The event was sent.",
                 "resent" => "The event was sent again, as an event of its own.",
                 "redriven" => "The dead letter got another chance.",
@@ -110,6 +111,12 @@ impl Shell {
         let at = at.value();
         let (when, utc) = (text::when(at, self.now), text::utc(at));
         Markup::trusted(format!(r#"<time datetime="{at}" title="{when}">{utc}</time>"#))
+    }
+
+    /// What somebody says who agrees to something, or does not.
+    pub(super) fn approval(&self, approved: impl Shown<bool>) -> Value {
+        let by = self.who.as_ref().map_or("", |who| who.name.as_str());
+        serde_json::json!({"approved": approved.value(), "by": by})
     }
 
     /// How long something has taken so far.

@@ -104,12 +104,18 @@ impl Console {
     /// Runs, the newest first.
     pub(crate) async fn runs(&self, query: &Query) -> Result<Paged<RunItem>> {
         let now = self.now();
-        let (mut filter, page) = (query.runs(now)?, query.page()?);
+        let (filter, page) = (self.filter(query).await?, query.page()?);
+        let page = self.desk().history.runs(&filter, &page).await?;
+        Ok(Paged::of(page, |run| RunItem::of_run(&run, now)))
+    }
+
+    /// Which runs an address asks for, with the key that is shown as it says.
+    async fn filter(&self, query: &Query) -> Result<RunFilter> {
+        let mut filter = query.runs(self.now())?;
         if let Some(key) = filter.key.take() {
             filter.key = self.keys_shown_as(&key).await?.into_iter().next().or(Some(key));
         }
-        let page = self.desk().history.runs(&filter, &page).await?;
-        Ok(Paged::of(page, |run| RunItem::of_run(&run, now)))
+        Ok(filter)
     }
 
     /// A run with all that is known of it.
@@ -174,13 +180,29 @@ impl Console {
         let page = PageRequest { limit: order.limit, after };
         let request = order.request.unwrap_or_else(|| self.fresh());
         let bulk = Bulk { action: order.action, filter, dry_run: order.dry_run, page, request };
-        let done = self.desk().bulk(who, &bulk).await?;
+        self.act(who, &bulk).await
+    }
+
+    /// Does the same to the runs of a page of a list.
+    pub(crate) async fn bulk_of(
+        &self,
+        who: &str,
+        action: BulkAction,
+        query: &Query,
+        request: String,
+    ) -> Result<BulkOutcome> {
+        let (filter, page) = (self.filter(query).await?, query.page()?);
+        self.act(who, &Bulk { action, filter, dry_run: false, page, request }).await
+    }
+
+    async fn act(&self, who: &str, bulk: &Bulk) -> Result<BulkOutcome> {
+        let done = self.desk().bulk(who, bulk).await?;
         let failure = |failure: durable::BulkFailure| BulkFailureItem {
             run_id: failure.run_id.as_str().to_owned(),
             reason: failure.reason,
         };
         Ok(BulkOutcome {
-            dry_run: order.dry_run,
+            dry_run: bulk.dry_run,
             runs: done.runs.iter().map(|run| run.as_str().to_owned()).collect(),
             failed: done.failed.into_iter().map(failure).collect(),
             next: done.next.map(|next| next.as_str().to_owned()),
@@ -189,7 +211,7 @@ impl Console {
 }
 
 /// `name` or `name#n`, as steps are shown.
-fn step_id(text: &str) -> StepId {
+pub(super) fn step_id(text: &str) -> StepId {
     let numbered = text.rsplit_once('#').and_then(|(name, nth)| Some((name, nth.parse().ok()?)));
     let (name, nth) = numbered.filter(|(_, nth)| *nth > 1).unwrap_or((text, 1));
     StepId { name: name.to_owned(), nth }

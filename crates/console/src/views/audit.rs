@@ -17,7 +17,7 @@ pub(crate) struct AuditItem {
     pub(crate) at: Timestamp,
     /// By whom.
     pub(crate) who: String,
-    /// What: cancel, rerun, send, resend, redrive, discard, pause or resume.
+    /// What: cancel, rerun, send, resend, redrive, discard, pause, resume or answer.
     pub(crate) action: &'static str,
     /// To which run, event, workflow or dead letter.
     pub(crate) target: String,

@@ -218,10 +218,15 @@ impl RunDetail {
             event_id: sent.event_id,
             runs: sent.runs.into_iter().map(|run| RunItem::of(run, now)).collect(),
         };
+        let (id, waiting_for) = (detail.summary.run_id.clone(), detail.summary.waiting_for.clone());
+        let item = RunItem::of(detail.summary, now);
+        let waits = item.waits_for.into_iter().zip(&waiting_for);
+        let waits = waits.map(|(wait, of)| wait.answerable(of, &id, &detail.steps, mask));
         Self {
             run: RunItem {
                 error: detail.error.as_ref().map(ErrorItem::of),
-                ..RunItem::of(detail.summary, now)
+                waits_for: waits.collect(),
+                ..item
             },
             data: mask.value(&detail.event.data),
             output: detail.output.map(|output| mask.value(&output)),

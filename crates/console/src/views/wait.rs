@@ -1,11 +1,17 @@
 //! Why a run waits.
 
-use durable::{StepId, WaitingFor, until};
+use std::collections::BTreeMap;
+
+use durable::{RunId, StepId, StepView, WaitingFor, callback::Token, until};
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::{mask, text};
+use crate::{
+    mask::{self, Mask},
+    text,
+};
 
 /// What a run waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -19,6 +25,13 @@ pub(crate) struct Wait {
     pub(crate) until: Option<Timestamp>,
     /// The step that waits.
     pub(crate) step: Option<String>,
+    /// What an answer is given with: `POST /api/v1/callbacks/{token}`. Only where a run is shown by itself.
+    #[schema(example = "6a27cc0b1f0b4c8d9e3a5b7c9d1e3f50.1.1.approve-deployment")]
+    pub(crate) token: Option<String>,
+    /// The name of the event that is waited for.
+    pub(crate) event: Option<String>,
+    /// What that event's data must hold, sensitive fields masked. Only where a run is shown by itself.
+    pub(crate) data: Option<Value>,
     /// The flow-control key.
     pub(crate) key: Option<String>,
     /// The place in the key's line, from 1.
@@ -47,8 +60,9 @@ pub(crate) enum WaitKind {
 
 impl Wait {
     fn new(kind: WaitKind, text: String) -> Self {
-        let (until, step, key, position, attempts, error) = (None, None, None, None, None, None);
-        Self { kind, text, until, step, key, position, attempts, error }
+        let (until, step, token, event, data) = (None, None, None, None, None);
+        let (key, position, attempts, error) = (None, None, None, None);
+        Self { kind, text, until, step, token, event, data, key, position, attempts, error }
     }
 
     /// As it is at this time.
@@ -91,12 +105,15 @@ impl Wait {
                 step,
                 until,
             ),
-            WaitingFor::Event { step, event, until, .. } => step_wait(
-                WaitKind::Event,
-                format!("{step} waits for the event {event}, {}", left(until)),
-                step,
-                until,
-            ),
+            WaitingFor::Event { step, event, until, .. } => Self {
+                event: Some(event.clone()),
+                ..step_wait(
+                    WaitKind::Event,
+                    format!("{step} waits for the event {event}, {}", left(until)),
+                    step,
+                    until,
+                )
+            },
             WaitingFor::Slot { key, position } => {
                 let key = mask::text(key);
                 let text = format!("place {position} in line for a slot of {key}");
@@ -116,13 +133,63 @@ impl Wait {
             WaitingFor::Handover => Self::new(WaitKind::Handover, "a fresh invocation takes over".to_owned()),
         }
     }
+
+    /// With what somebody needs who answers it.
+    pub(crate) fn answerable(self, wait: &WaitingFor, run: &RunId, steps: &[StepView], mask: &Mask) -> Self {
+        match wait {
+            WaitingFor::Callback { step, .. } => {
+                let view = steps.iter().find(|view| view.name == step.name && view.nth == step.nth);
+                let attempt = view.map_or(1, |view| view.attempts);
+                let token = Token { run: run.clone(), step: step.clone(), attempt };
+                Self { token: Some(token.to_string()), ..self }
+            }
+            WaitingFor::Event { matching, .. } => {
+                Self { data: Some(mask.value(&wanted_data(matching))), ..self }
+            }
+            _ => self,
+        }
+    }
+
+    /// Whether a person is asked to agree to something: a step that is called so is answered by yes or no.
+    pub(crate) fn is_approval(&self) -> bool {
+        self.token.is_some() && self.step.as_ref().is_some_and(|step| step.starts_with("approve"))
+    }
+}
+
+/// The least that an event's data must hold to have these values at these places.
+pub(crate) fn wanted_data(matching: &BTreeMap<String, Value>) -> Value {
+    let mut data = Map::new();
+    for (place, value) in matching {
+        let mut names: Vec<_> = place.split('.').collect();
+        let last = names.pop().unwrap_or_default();
+        let mut at = &mut data;
+        for name in names {
+            let inner = at.entry(name).or_insert_with(|| Value::Object(Map::new()));
+            // A place inside of a value that is wanted whole is in there already, or can never be.
+            let Value::Object(inner) = inner else { return Value::Object(data) };
+            at = inner;
+        }
+        at.entry(last).or_insert_with(|| value.clone());
+    }
+    Value::Object(data)
 }
 
 #[cfg(test)]
 mod tests {
     use durable::{after, seconds};
+    use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_data_that_is_waited_for_is_put_together_from_its_places() {
+        let matching = [("dr_number", json!("DR1")), ("task.id", json!(7)), ("task.by.name", json!("a"))];
+        let matching = matching.map(|(place, value)| (place.to_owned(), value)).into();
+        let expected = json!({"dr_number": "DR1", "task": {"id": 7, "by": {"name": "a"}}});
+        assert_eq!(wanted_data(&matching), expected);
+        let within = [("a".to_owned(), json!(1)), ("a.b".to_owned(), json!(2))].into();
+        assert_eq!(wanted_data(&within), json!({"a": 1}), "which no event fits");
+    }
 
     #[test]
     fn a_wait_says_until_when_which_key_and_which_place() {

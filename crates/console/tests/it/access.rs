@@ -89,6 +89,10 @@ async fn a_viewer_looks_and_an_operator_acts() {
     let with = |method, path: &str, cookie: &str| to(method, path).header(header::COOKIE, cookie);
     let looked = ask(&router, with(Method::GET, "/console/runs", &viewer).body(Body::empty()).unwrap()).await;
     assert_eq!(looked.status, StatusCode::OK);
+    let answer = format!("/api/v1/callbacks/{}.1.1.approve-deployment", cast.asking);
+    let refused =
+        send(&router, with(Method::POST, &answer, &viewer), r#"{"done": {"approved": true}}"#).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
     let refused = send(&router, with(Method::POST, &cancel, &viewer), "{}").await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
     assert!(refused.body.contains("only an operator"), "{}", refused.body);

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use url::form_urlencoded::byte_serialize;
 
 use crate::{
-    rig::{ask, get, local, post, request},
+    rig::{ask, get, local, post, request, submit},
     scene,
 };
 
@@ -43,7 +43,17 @@ async fn the_description_is_served_and_names_every_route_once() {
     let mut unique = operations.clone();
     unique.sort_unstable();
     unique.dedup();
-    assert_eq!((operations.len(), unique.len()), (28, 28), "{operations:?}");
+    assert_eq!((operations.len(), unique.len()), (29, 29), "{operations:?}");
+    // Each says how whoever asks says who they are; an event key is good for one alone.
+    let schemes = served["components"]["securitySchemes"].as_object().unwrap();
+    for operation in paths.values().flat_map(|path| path.as_object().unwrap().values()) {
+        let ways = operation["security"].as_array().unwrap();
+        let ways: Vec<_> = ways.iter().flat_map(|way| way.as_object().unwrap().keys()).collect();
+        let mut expected = vec!["session", "signature"];
+        expected.extend((operation["operationId"] == "send_event").then_some("event_key"));
+        assert_eq!(ways, expected, "{}", operation["operationId"]);
+        assert!(ways.iter().all(|way| schemes.contains_key(*way)), "{ways:?}");
+    }
 }
 
 #[tokio::test]
@@ -159,6 +169,60 @@ async fn what_is_done_is_done_once_and_leaves_a_line() {
     ] {
         assert!(lines.iter().any(|found| found == line), "{line}: {lines:?}");
     }
+}
+
+#[tokio::test]
+async fn what_a_run_waits_for_is_answered_once() {
+    let (mut simulation, cast) = scene::day();
+    let router = local(&simulation);
+    let path = format!("/api/v1/runs/{}", cast.asking);
+    let wait = get(&router, &path).await.json()["waits_for"][0].clone();
+    assert_eq!(wait["kind"], "callback");
+    let answer = format!("/api/v1/callbacks/{}", wait["token"].as_str().unwrap());
+    let yes = json!({"done": {"approved": true}});
+    assert_eq!(post(&router, &answer, &json!({"failed": " "})).await.json()["field"], "failed");
+    assert_eq!(post(&router, &answer, &json!({"maybe": 1})).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    for _ in 0..2 {
+        let answered = post(&router, &answer, &yes).await;
+        assert_eq!(answered.status, StatusCode::NO_CONTENT, "{}", answered.body);
+    }
+    let other = post(&router, &answer, &json!({"failed": "no"})).await;
+    assert_eq!(other.status, StatusCode::CONFLICT, "{}", other.body);
+    for (token, status) in [
+        ("nonsense".to_owned(), StatusCode::BAD_REQUEST),
+        (format!("{}.1.1.never-asked", cast.asking), StatusCode::NOT_FOUND),
+        ("0000.1.1.approve-deployment".to_owned(), StatusCode::NOT_FOUND),
+    ] {
+        let answer = post(&router, &format!("/api/v1/callbacks/{token}"), &yes).await;
+        assert_eq!(answer.status, status, "{token}: {}", answer.body);
+    }
+
+    // Then it waits for an event: what that must hold is said, masked, and given back by the page unmasked.
+    simulation.run_for(seconds(1));
+    let wait = get(&router, &path).await.json()["waits_for"][0].clone();
+    assert_eq!((&wait["kind"], &wait["event"]), (&json!("event"), &json!("foto/evaluation.reviewed")));
+    let mut data = wait["data"].clone();
+    assert_eq!(data["dr_number"], "DR1733790");
+    assert_ne!(data["reviewer_phone"], "+27821234567");
+    data["approved"] = json!(true);
+    let page = get(&router, &format!("/console/runs/{}", cast.asking)).await;
+    let form = format!("/console/runs/{}/event", cast.asking);
+    let (token, data) = (page.token(), data.to_string());
+    let fields = [("token", token), ("step", "review"), ("request", "r-1"), ("data", &data)];
+    for _ in 0..2 {
+        assert_eq!(submit(&router, &form, &fields).await.status, StatusCode::SEE_OTHER);
+    }
+    simulation.run_for(minutes(2));
+    let run = get(&router, &path).await.json();
+    assert_eq!((&run["status"], &run["output"]), (&json!("completed"), &json!(true)));
+    assert_eq!(submit(&router, &form, &fields).await.status, StatusCode::CONFLICT);
+    assert_eq!(get(&router, "/api/v1/events/r-1").await.json()["data"]["approved"], true);
+
+    let audit = get(&router, &format!("/api/v1/audit?target={}", cast.asking)).await.json();
+    let lines = audit["items"].as_array().unwrap().iter();
+    let mut results: Vec<_> = lines.map(|line| line["result"].as_str().unwrap()).collect();
+    results.sort_unstable();
+    assert_eq!(results, ["done", "done", "failed"]);
 }
 
 #[tokio::test]

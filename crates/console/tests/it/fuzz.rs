@@ -25,6 +25,7 @@ fn known(cast: &scene::Cast) -> String {
         of("/runs/.id.", "id", cast.completed.as_str()),
         of("/workflows/.name.", "name", "build-agent"),
         of("/events/.id.", "id", "event-1"),
+        of("/callbacks/.token.", "token", &format!("{}.1.1.approve-deployment", cast.asking)),
         of("/dead-letters/.id.", "id", "letter-1"),
         of("/keys/.key.", "key", "build-agent:sharepoint"),
     ]

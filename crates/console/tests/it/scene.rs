@@ -146,6 +146,31 @@ fn sync_databases() -> Workflow<Services> {
     .concurrency(Concurrency::limit(1))
 }
 
+#[derive(Serialize, Deserialize)]
+struct Reviewed {
+    dr_number: String,
+    reviewer_phone: String,
+    approved: bool,
+}
+
+impl Event for Reviewed {
+    const NAME: &'static str = "foto/evaluation.reviewed";
+}
+
+/// Waits for a person's word twice: for an answer, and for an event.
+fn release_agent() -> Workflow<Services> {
+    Workflow::new("release-agent", async |ctx: Context<Value>, services: Services| {
+        let (drop, phone) = (&ctx.event()["dr_number"], &ctx.event()["reviewer_phone"]);
+        let ask = ctx.callback("approve-deployment").retry(Retry::never()).timeout(minutes(600));
+        let approval: Value = ask.run(async |_| Ok(())).await?;
+        let review = ctx.wait_for_event::<Reviewed>("review").matching("dr_number", drop);
+        let review = review.matching("reviewer_phone", phone).timeout(minutes(600)).receive().await?;
+        ctx.step("deploy").run(|| services.work(seconds(40), approval)).await?;
+        Ok(review.is_some_and(|review| review.approved))
+    })
+    .on_event("agent/release.requested")
+}
+
 /// The workflows, and nothing that has happened.
 pub(crate) fn quiet() -> Simulation {
     let simulation = Simulation::seeded(7);
@@ -154,7 +179,8 @@ pub(crate) fn quiet() -> Simulation {
         .with(build_agent().with(services.clone()))
         .with(evaluate_foto().with(services.clone()))
         .with(send_whatsapp().with(services.clone()))
-        .with(sync_databases().with(services))
+        .with(sync_databases().with(services.clone()))
+        .with(release_agent().with(services))
 }
 
 /// The runs that tests look for.
@@ -169,6 +195,8 @@ pub(crate) struct Cast {
     pub(crate) failed: RunId,
     /// An evaluation that sent a message.
     pub(crate) completed: RunId,
+    /// A release that waits for an approval.
+    pub(crate) asking: RunId,
 }
 
 /// A day, and what goes on at its end.
@@ -224,6 +252,8 @@ pub(crate) fn day() -> (Simulation, Cast) {
     );
     simulation.run_for(seconds(25));
     block_on(simulation.desk().pause("ana@fibreflow.example", "sync-databases")).unwrap();
+    let release = json!({"dr_number": "DR1733790", "reviewer_phone": "+27821234567"});
+    let asking = simulation.send("agent/release.requested", release);
     simulation.run_for(seconds(80));
     let of = |runs: Vec<RunId>| runs.into_iter().next().unwrap();
     let cast = Cast {
@@ -232,6 +262,7 @@ pub(crate) fn day() -> (Simulation, Cast) {
         retrying: of(retrying),
         failed: of(failed),
         completed: of(completed),
+        asking: of(asking),
     };
     (simulation, cast)
 }

@@ -2,10 +2,11 @@
 
 use std::fs;
 
+use console::{Access, Console, Seal};
 use fantoccini::key::Key;
 use serde_json::{Value, json};
 
-use super::chromium::{Browser, Theme, serve};
+use super::chromium::{Browser, Theme, listener, quick, serve, serve_router};
 use crate::{pages::paths, scene};
 
 /// axe-core, where `scripts/browser-tools` puts it.
@@ -35,6 +36,33 @@ async fn axe_finds_nothing_on_any_page_in_light_and_dark() {
             assert_eq!(background, json!(expected), "{name}");
             let found = findings(&browser).await;
             assert!(found.is_empty(), "{name} in {}: {}", theme.name(), json!(found));
+        }
+        browser.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn axe_finds_nothing_where_one_signs_in_or_is_refused() {
+    let axe = fs::read_to_string(AXE).expect("scripts/browser-tools puts axe-core there");
+    let simulation = scene::quiet();
+    let listener = listener().await;
+    let origin = format!("http://localhost:{}", listener.local_addr().unwrap().port());
+    let access = Access::sessions(&origin, Seal::new(&[3; 32]).unwrap());
+    serve_router(Console::new(simulation.desk(), access).live(quick()).router(), listener);
+    for theme in [Theme::Light, Theme::Dark] {
+        let browser = Browser::open(&origin, theme).await;
+        // Nobody is signed in; a link stands in the address; one was refused; a provider that there is not.
+        for path in [
+            "/console/runs",
+            "/console/sign-in#some-link",
+            "/console/sign-in?refused=1",
+            "/console/sign-in/begin",
+        ] {
+            browser.go(path).await;
+            browser.see("main h1").await;
+            browser.client.execute(&axe, Vec::new()).await.unwrap();
+            let found = findings(&browser).await;
+            assert!(found.is_empty(), "{path} in {}: {}", theme.name(), json!(found));
         }
         browser.close().await;
     }

@@ -1,4 +1,4 @@
-//! What people do: cancel, run again, redrive, pause; each with a question first, and a line in the audit trail.
+//! What people do: cancel, run again, answer, redrive, pause; each with a question first, and a line in the audit trail.
 
 use durable::{Status, minutes, seconds};
 use serde_json::json;
@@ -86,5 +86,55 @@ async fn a_workflow_is_resumed_and_paused() {
     }
     let pauses = simulation.desk().ports.pauses.pauses().await.unwrap();
     assert_eq!((pauses.len(), pauses[0].by.as_str()), (1, "local"));
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_is_approved_and_its_run_goes_on() {
+    let (mut simulation, cast) = scene::day();
+    let browser = Browser::open(&serve(&simulation).await, Theme::Light).await;
+    browser.go(&format!("/console/runs/{}", cast.asking)).await;
+    browser.press("Approve").await;
+    browser.reads("dialog[open]", "approved").await;
+    browser.press("Leave it").await;
+    simulation.run_for(seconds(1));
+    assert_eq!(simulation.checkpoints(&cast.asking).len(), 1, "nothing is answered yet");
+    browser.press("Approve").await;
+    browser.press("Approve it").await;
+    browser.reads(".notice", "The answer is recorded").await;
+    simulation.run_for(seconds(1));
+    browser.reads(".notice.wait", "waits for the event foto/evaluation.reviewed").await;
+    browser.press("Send this event").await;
+    let data = browser.see("dialog[open] textarea").await;
+    let shown = data.prop("value").await.unwrap().unwrap();
+    assert!(shown.contains("DR1733790") && !shown.contains("821234567"), "{shown}");
+    let text = shown.replacen('{', "{\"approved\": true,", 1);
+    data.clear().await.unwrap();
+    data.send_keys(&text).await.unwrap();
+    browser.press("Send the event").await;
+    browser.reads(".notice", "The event was sent").await;
+    simulation.run_for(minutes(2));
+    browser.reads("h1", "completed").await;
+    assert_eq!(simulation.output(&cast.asking), json!(true));
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_runs_of_a_list_are_run_again_after_a_look_at_them() {
+    let (simulation, _) = scene::day();
+    let browser = Browser::open(&serve(&simulation).await, Theme::Light).await;
+    let before = simulation.runs();
+    let failed = |run: &&durable::Run| run.status == Status::Failed && run.workflow == "evaluate-foto";
+    let failed = before.iter().filter(failed).count();
+    browser.go("/console/runs?workflow=evaluate-foto&status=failed&status=waiting").await;
+    browser.press("Run these again").await;
+    browser.reads(".notice.wait", &format!("{failed} runs would be run again")).await;
+    assert_eq!(simulation.runs().len(), before.len(), "nothing is done yet");
+    browser.press("Run these again").await;
+    browser.press("Yes, all of them").await;
+    browser.reads(".notice.ok", &format!("{failed} runs are run again")).await;
+    assert_eq!(simulation.runs().len(), before.len() + failed);
+    browser.go("/console/audit").await;
+    browser.reads("tbody tr", "rerun").await;
     browser.close().await;
 }
