@@ -1,7 +1,12 @@
 //! Work that is left to a worker: to its queue, with what is large in the bucket.
 
 use async_trait::async_trait;
-use durable::{Error, Jobs, Result, job::Job};
+use durable::{
+    Blobs, Error, Jobs, Result,
+    callback::Token,
+    claim::{self, Claim},
+    job::Job,
+};
 
 use crate::{Aws, failure::failed};
 
@@ -14,5 +19,10 @@ impl Jobs for Aws {
         let body = serde_json::to_string(job)?;
         let sent = self.clients.sqs().send_message().queue_url(queue).message_body(body).send().await;
         sent.map(drop).map_err(|error| failed("SQS: SendMessage", error))
+    }
+
+    async fn withdraw(&self, job: &Token) -> Result<()> {
+        let claim = serde_json::to_vec(&Claim::withdrawn())?;
+        self.put(&format!("worker/claims/{}", claim::name(job)), claim).await
     }
 }

@@ -172,8 +172,9 @@ impl Journal for Aws {
     }
 
     async fn cancel(&self, run: &RunId, now: Timestamp) -> Result<Option<Run>> {
-        let mut change = self.ended(run, Status::Cancelled, now, " ADD #epoch :one");
-        change.values.push((":one", n(1)));
+        let and = ", #waited_for = if_not_exists(#waiting_for, :nothing) ADD #epoch :one";
+        let mut change = self.ended(run, Status::Cancelled, now, and);
+        change.values.extend([(":one", n(1)), (":nothing", s("[]"))]);
         match self.table.update(&change).await? {
             table::Outcome::Done(item) | table::Outcome::Refused(Some(item)) => {
                 self.read(&item).await.map(Some)

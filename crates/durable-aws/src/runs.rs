@@ -106,6 +106,7 @@ pub(crate) fn run(item: &Item, event: Option<Envelope>) -> Result<Run> {
         started_at: time(item, "started_at"),
         ended_at: time(item, "ended_at"),
         waiting_for: json(item, "waiting_for")?.unwrap_or_default(),
+        waited_for: json(item, "waited_for")?.unwrap_or_default(),
         wake_at: time(item, "wake_at"),
         failures: number(item, "failures").and_then(|count| count.try_into().ok()).unwrap_or(0),
         epoch: epoch(item),

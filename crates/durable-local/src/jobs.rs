@@ -3,7 +3,13 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use durable::{Clock, Jobs, Result, after, hours, job::Job};
+use durable::{
+    Clock, Jobs, Result, after,
+    callback::Token,
+    claim::{self, Claim},
+    hours,
+    job::Job,
+};
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, params};
 
@@ -40,6 +46,19 @@ impl Jobs for Store {
         self.write(move |db| {
             let mut insert = db.prepare_cached("insert into jobs (job, visible_at) values (?, ?)")?;
             insert.execute(params![json(&job)?, ms(SystemClock.now())]).map(drop)
+        })
+        .await
+    }
+
+    async fn withdraw(&self, job: &Token) -> Result<()> {
+        let name = claim::name(job);
+        self.write(move |db| {
+            let mut upsert = db.prepare_cached(
+                "insert into claims values (?1, ?2, 1, ?3) on conflict do
+                 update set claim = excluded.claim, version = version + 1, at = excluded.at",
+            )?;
+            let claim = json(&Claim::withdrawn())?;
+            upsert.execute(params![name, claim, ms(SystemClock.now())]).map(drop)
         })
         .await
     }

@@ -208,6 +208,7 @@ pub(crate) fn cancel(db: &Connection, run: &RunId, now: Timestamp) -> rusqlite::
     let Some(mut run) = read(db, run)?.filter(|run| !run.status.is_final()) else { return Ok(None) };
     let before = run.clone();
     run.status = Status::Cancelled;
+    run.waited_for.clone_from(&run.waiting_for);
     // The next epoch fences off whoever is at work.
     run.epoch += 1;
     end(db, &before, &mut run, now)?;

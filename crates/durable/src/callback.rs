@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Checkpoint, Error, Payload, Ports, Result, Run, RunId, Status, StepId, StepKind, StepState, after,
+    scope::is_part,
 };
 
 /// Names one attempt of one step of one run: what an answer must come with.
@@ -149,6 +150,10 @@ pub async fn answer(ports: &Ports, token: &Token, answer: &Answer) -> Result<Set
     };
     if let Some(run) = woken {
         ports.wakeups.wake(&run.workflow, &run.id, now).await?;
+    }
+    // Whoever was to withdraw it died over it, or the step has given it up.
+    if settled == Settled::Late && *answer == Answer::Alive && is_part(&token.step) {
+        ports.jobs.withdraw(token).await?;
     }
     Ok(settled)
 }

@@ -15,9 +15,10 @@ use jiff::Timestamp;
 
 use crate::{
     Admission, Begin, Envelope, Error, Happening, Lease, Next, Outcome, Payload, Ports, Result, Run, RunId,
-    Runnable, Settings, Slot, Status, Suspended, Suspension, WaitingFor, Written, after,
+    Runnable, Settings, Slot, Status, StepId, Suspended, Suspension, WaitingFor, Written, after,
     clock::seconds,
     guard,
+    scope::{is_part, token},
     singleton::{Claim, Claimant},
     turn::{Stop, Turn},
     until, waits,
@@ -83,6 +84,7 @@ pub async fn drive(
         // each delivery too many would stay until the run ends, and be joined by another each time the run waits.
         Begin::Early(_) => Ok(Disposition::Done),
         Begin::Ended(run) => {
+            withdraw(ports, &run.id, &left_to_workers(&run.waited_for)).await?;
             // Whoever ended it is about to give its slot away. Were each delivery too many to do so as well, it would wake
             // the next in line once more, and that one's deliveries too many the next but one: twice as often each time.
             let lined_up = runnable.definition().concurrency.is_some();
@@ -131,6 +133,7 @@ pub async fn give_up(
         let lease = Lease { run: run.id.clone(), epoch: run.epoch };
         let outcome = Outcome::Failed(Error::fatal(reason));
         if ports.journal.finish(&lease, &outcome, run.started_at, now).await? == Written::Done(()) {
+            withdraw(ports, &run.id, &left_to_workers(&run.waiting_for)).await?;
             leave(runnable, ports, &run).await?;
         }
     }
@@ -141,9 +144,27 @@ pub async fn give_up(
 pub async fn cancel(runnable: &Runnable, ports: &Ports, run: &RunId) -> Result<Option<Run>> {
     let run = ports.journal.cancel(run, ports.clock.now()).await?;
     if let Some(run) = &run {
+        withdraw(ports, &run.id, &left_to_workers(&run.waited_for)).await?;
         leave(runnable, ports, run).await?;
     }
     Ok(run)
+}
+
+/// What a run that waited for this had left to workers.
+fn left_to_workers(waits: &[WaitingFor]) -> Vec<StepId> {
+    let step = |wait: &WaitingFor| match wait {
+        WaitingFor::Callback { step, .. } if is_part(step) => Some(step.clone()),
+        _ => None,
+    };
+    waits.iter().filter_map(step).collect()
+}
+
+/// Nobody waits any more for what a run that has ended left to workers.
+async fn withdraw(ports: &Ports, run: &RunId, left: &[StepId]) -> Result<()> {
+    for step in left {
+        ports.jobs.withdraw(&token(run, step)).await?;
+    }
+    Ok(())
 }
 
 /// Gives back what flow control holds for a run that has ended, and wakes whoever is next.
@@ -238,7 +259,7 @@ impl Invocation<'_> {
                 }
                 Progress::Returned(Err(error)) => return self.failed(&turn, error).await,
                 Progress::Stopped(Stop::Port(error)) => return Err(error),
-                Progress::Stopped(Stop::Fenced) => return Ok(Disposition::Done),
+                Progress::Stopped(Stop::Fenced) => return self.fenced(&turn).await,
                 Progress::Stopped(Stop::Diverged(error)) => {
                     return self.finish(&turn, Outcome::Failed(error)).await;
                 }
@@ -432,7 +453,7 @@ impl Invocation<'_> {
                 self.ports.wakeups.wake(&turn.run.workflow, &turn.run.id, at).await?;
             }
             match self.ports.journal.suspend(&turn.lease, suspension.clone(), &turn.unsaved()).await? {
-                Suspended::Fenced => return Ok(Disposition::Done),
+                Suspended::Fenced => return self.fenced(turn).await,
                 Suspended::Done => {
                     turn.observe(&Happening::Suspended(&suspension));
                     self.wake_if_resumed(turn, &suspension).await?;
@@ -457,10 +478,23 @@ impl Invocation<'_> {
         Ok(())
     }
 
+    /// Somebody took the run over. If it has ended, whoever ended it need not know what was left to workers since.
+    async fn fenced(&self, turn: &Turn) -> Result<Disposition> {
+        let left = turn.left();
+        if !left.is_empty() {
+            let run = self.ports.journal.run(&turn.run.id).await?;
+            if run.is_none_or(|run| run.status.is_final()) {
+                withdraw(self.ports, &turn.run.id, &left).await?;
+            }
+        }
+        Ok(Disposition::Done)
+    }
+
     async fn finish(&self, turn: &Turn, outcome: Outcome) -> Result<Disposition> {
         let (started_at, now) = (turn.run.started_at, turn.now());
         if self.ports.journal.finish(&turn.lease, &outcome, started_at, now).await? == Written::Done(()) {
             turn.observe(&Happening::Finished(&outcome));
+            withdraw(self.ports, &turn.run.id, &turn.left()).await?;
             leave(self.runnable, self.ports, &turn.run).await?;
         }
         Ok(Disposition::Done)

@@ -16,6 +16,7 @@
 mod actions;
 mod attempt;
 pub mod callback;
+pub mod claim;
 mod clock;
 mod context;
 mod desk;

@@ -170,6 +170,11 @@ pub trait Jobs: fmt::Debug + Send + Sync {
     /// Durable once it returns; delivered to one worker at a time, at least once. An error that is not retryable says that
     /// nothing was sent.
     async fn post(&self, job: &Job) -> Result<()>;
+
+    /// Nobody waits for the answer with this token any more: writes [`Claim::withdrawn`](crate::claim::Claim::withdrawn)
+    /// over whatever claim there is. Who has not begun the job never begins it, whoever has ends it when it next prolongs
+    /// its claim.
+    async fn withdraw(&self, job: &Token) -> Result<()>;
 }
 
 /// Large values.

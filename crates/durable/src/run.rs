@@ -245,6 +245,9 @@ pub struct Run {
     /// The flow-control key that its event has: its concurrency key, or without one its first throttle's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// What it waited for when it was cancelled: what it had left to a worker is withdrawn.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waited_for: Vec<WaitingFor>,
     /// The run that a person started again with this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerun_of: Option<RunId>,
@@ -274,6 +277,7 @@ impl Run {
             output: None,
             error: None,
             key: None,
+            waited_for: Vec::new(),
             rerun_of: None,
         }
     }

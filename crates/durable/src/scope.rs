@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
-    Checkpoint, Error, Result, StepId, StepKind, StepState, WaitingFor,
+    Checkpoint, Error, Result, RunId, StepId, StepKind, StepState, WaitingFor,
     callback::{Token, ends, expired},
     job::{self, Job, Order, SILENCE},
     turn::{Stop, Turn},
@@ -38,6 +38,17 @@ pub(crate) struct Scope {
 /// What an attempt hands over is recorded as a step of its own: `vlm-evaluate/1.2` is the second of the first attempt.
 pub(crate) fn part(step: &StepId, attempt: u32, nth: u32) -> StepId {
     StepId { name: format!("{step}/{attempt}.{nth}"), nth: 1 }
+}
+
+/// Whether a step is what an attempt of another handed over.
+pub(crate) fn is_part(step: &StepId) -> bool {
+    let numbers = step.name.rsplit_once('/').and_then(|(_, numbers)| numbers.split_once('.'));
+    numbers.is_some_and(|(attempt, nth)| attempt.parse::<u32>().is_ok() && nth.parse::<u32>().is_ok())
+}
+
+/// The token of the job that a step is.
+pub(crate) fn token(run: &RunId, step: &StepId) -> Token {
+    Token { run: run.clone(), step: step.clone(), attempt: 1 }
 }
 
 impl Scope {
@@ -95,7 +106,7 @@ impl Scope {
     /// outcome is unknown, and perhaps look for traces, while somebody may still begin. All else is sent first: sent again,
     /// under the same token, it does no harm.
     async fn post(&self, step: &StepId, order: &Order) -> Checkpoint {
-        let (turn, token) = (&self.turn, self.token(step));
+        let (turn, token) = (&self.turn, token(&self.turn.lease.run, step));
         let times = job::times(order, turn.now(), self.deadline);
         let work = turn.port(job::keep(&order.work, &token, &*turn.ports.blobs).await).await;
         let job = Job {
@@ -115,6 +126,7 @@ impl Scope {
                 return standing;
             }
         }
+        turn.leaves(step);
         match turn.ports.jobs.post(&job).await {
             Ok(()) if self.at_most_once => Checkpoint { state: listening, ..self.checkpoint(step) },
             Ok(()) => self.record(step, listening).await,
@@ -122,10 +134,6 @@ impl Scope {
             Err(error) if !error.is_retryable() => self.record(step, StepState::Failed { error }).await,
             Err(error) => turn.port(Err(error)).await,
         }
-    }
-
-    fn token(&self, step: &StepId) -> Token {
-        Token { run: self.turn.lease.run.clone(), step: step.clone(), attempt: 1 }
     }
 
     fn checkpoint(&self, step: &StepId) -> Checkpoint {
@@ -162,5 +170,19 @@ struct Entered(Option<Arc<Scope>>);
 impl Drop for Entered {
     fn drop(&mut self) {
         CURRENT.set(self.0.take());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_handed_over_is_known_by_its_name() {
+        let step = |name: &str| StepId { name: name.into(), nth: 1 };
+        assert!(is_part(&part(&StepId { name: "send/now".into(), nth: 3 }, 2, 1)));
+        for other in ["work", "work/now", "work/1", "work/1.x", "1.2"] {
+            assert!(!is_part(&step(other)), "{other}");
+        }
     }
 }

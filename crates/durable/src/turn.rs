@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::{
     Checkpoint, Definition, Envelope, Error, Happening, Lease, Payload, Ports, Result, Run, Settings, StepId,
-    StepKind, StepState, WaitingFor, Written, step::check_kind,
+    StepKind, StepState, WaitingFor, Written, scope::is_part, step::check_kind,
 };
 
 /// Shared by the driver and all steps of one invocation.
@@ -38,6 +38,8 @@ struct State {
     waits: Vec<WaitingFor>,
     /// Sleeps that began and are recorded when the invocation ends: nothing is lost when it ends another way.
     unsaved: Vec<Checkpoint>,
+    /// What this invocation leaves to a worker, whether or not it comes to record it.
+    left: Vec<StepId>,
     stop: Option<Stop>,
 }
 
@@ -97,6 +99,22 @@ impl Turn {
             check_kind(record, kind).map_err(Stop::Diverged)?;
         }
         Ok((step, record))
+    }
+
+    /// Notes that a step is about to be left to a worker.
+    pub(crate) fn leaves(&self, step: &StepId) {
+        self.state().left.push(step.clone());
+    }
+
+    /// What is left to a worker, and not answered as far as this invocation knows.
+    pub(crate) fn left(&self) -> Vec<StepId> {
+        let state = self.state();
+        let listens = |step: &StepId| match state.records.get(step) {
+            Some(record) => matches!(record.state, StepState::Listening { .. }),
+            None => true,
+        };
+        let recorded = state.records.keys().filter(|step| is_part(step) && !state.left.contains(step));
+        recorded.chain(&state.left).filter(|step| listens(step)).cloned().collect()
     }
 
     /// What is on record of a step.

@@ -18,14 +18,11 @@ use tokio::process::Child;
 
 use crate::{
     config, outcome,
-    process::{MARK, Process, kill_marked},
+    process::{LOOK, MARK, Process, kill_marked},
     room::Room,
     secret::Secrets,
     stop::Stopping,
 };
-
-/// How often a command is looked at.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// The longest input that is in the environment as well, in bytes; standard input has it whatever its length.
 const IN_ENVIRONMENT: usize = 32 * 1024;
@@ -73,12 +70,10 @@ impl Guard<'_> {
 
     /// Asks all of its processes to end, and ends them.
     async fn end(&mut self, grace: Duration) {
-        self.process.terminate();
-        let end = after(SystemClock.now(), grace);
-        while self.process.has_group() && SystemClock.now() < end {
-            self.is_alive();
-            SystemClock.sleep_until(after(SystemClock.now(), LOOK)).await;
-        }
+        let child = &mut self.child;
+        // Asking reaps it: what is left of a process is no process.
+        let reap = || drop(child.as_mut().map(Child::try_wait));
+        self.process.wind_down(grace, reap).await;
     }
 }
 

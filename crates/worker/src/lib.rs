@@ -2,12 +2,11 @@
 //! requests that its configuration names, and reports back. It listens on no port.
 //!
 //! - [`Config`]: `worker.toml`. [`Worker`]: takes jobs and sees each through.
-//! - `claim`, `allow`, `outcome`: the decisions, as plain functions.
+//! - [`claim`], `allow`, `outcome`: the decisions, as plain functions.
 //! - `command`, `room`, `process`: commands, which go on while the worker is restarted. `request`: requests.
 //! - [`Queue`]: where jobs come from. [`LocalQueue`]: the file of a `fibreflow dev`. `SqsQueue`: SQS and S3.
 
 pub mod allow;
-pub mod claim;
 mod command;
 pub mod config;
 mod local;
@@ -25,6 +24,7 @@ mod task;
 mod worker;
 
 pub use config::Config;
+pub use durable::claim;
 pub use local::LocalQueue;
 pub use queue::Queue;
 #[cfg(feature = "aws")]

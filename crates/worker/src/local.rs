@@ -11,10 +11,9 @@ use durable::{
 use durable_local::{Store, SystemClock};
 use serde_json::Value;
 
-use crate::{
-    claim::Claim,
-    queue::{Delivery, Queue, Version},
-};
+use durable::claim::Claim;
+
+use crate::queue::{Delivery, Queue, Version};
 
 /// How often the file is looked at.
 const POLL: Duration = Duration::from_millis(100);

@@ -1,10 +1,16 @@
 //! Processes of the operating system: known again after a restart of the worker, and ended with all their descendants.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
+
+use durable::{Clock, after};
+use durable_local::SystemClock;
 
 use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 use serde::{Deserialize, Serialize};
+
+/// How often a process is looked at.
+pub(crate) const LOOK: Duration = Duration::from_millis(50);
 
 /// The variable by which a job's processes are known, wherever they went.
 pub(crate) const MARK: &str = "FIBREFLOW_JOB_ID";
@@ -37,8 +43,18 @@ impl Process {
     }
 
     /// Asks its group to end.
-    pub(crate) fn terminate(&self) {
+    fn terminate(&self) {
         self.signal(Signal::TERM);
+    }
+
+    /// Asks its group to end, and gives it this long. `look` is called now and then.
+    pub(crate) async fn wind_down(&self, grace: Duration, mut look: impl FnMut()) {
+        self.terminate();
+        let end = after(SystemClock.now(), grace);
+        while self.has_group() && SystemClock.now() < end {
+            look();
+            SystemClock.sleep_until(after(SystemClock.now(), LOOK)).await;
+        }
     }
 
     /// Ends its group.

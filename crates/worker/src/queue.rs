@@ -7,7 +7,7 @@ use durable::{Result, callback::Answer, job::Job};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::claim::Claim;
+use durable::claim::Claim;
 
 /// A job that was received.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

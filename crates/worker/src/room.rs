@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     io::{ErrorKind, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use durable::{Error, Random, Result};
@@ -82,6 +83,14 @@ impl Rooms {
             kill_marked(&room.mark());
         }
         self.leave(room);
+    }
+
+    /// As [`abandon`](Self::abandon), but what was begun is asked to end first, and has this long to.
+    pub(crate) async fn wind_down(&self, room: &Room, grace: Duration) {
+        if let Some(process) = room.process() {
+            process.wind_down(grace, || ()).await;
+        }
+        self.abandon(room);
     }
 
     /// Removes a room. What its command said is kept.

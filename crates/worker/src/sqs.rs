@@ -18,8 +18,9 @@ use durable::{
 use durable_aws::{Clients, answer_message};
 use serde_json::Value;
 
+use durable::claim::Claim;
+
 use crate::{
-    claim::Claim,
     config::AwsQueue,
     queue::{Delivery, Queue, Version},
 };

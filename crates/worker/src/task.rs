@@ -3,9 +3,15 @@
 use std::{
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
-use durable::{Clock, Error, Result, after, callback::Answer, job::SILENCE};
+use durable::{
+    Clock, Error, Result, after,
+    callback::Answer,
+    claim::{self, Claim, State, Verdict, judge},
+    job::SILENCE,
+};
 use durable_local::SystemClock;
 use fibreflow::work::{Command, Work};
 use futures::future::{Either, select};
@@ -13,14 +19,13 @@ use futures::future::{Either, select};
 use tokio::sync::oneshot;
 
 use crate::{
-    claim::{Claim, State, Verdict, judge},
     command::{Ended, Run},
     config::Config,
     locks::{AtWork, Locks},
     queue::{Delivery, Queue, Version},
     request::Requests,
-    room::{Room, Rooms, digest},
-    stop::Stopping,
+    room::{Room, Rooms},
+    stop::{Stop, Stopping},
 };
 
 /// What all jobs share.
@@ -46,6 +51,17 @@ struct Held<'a> {
     room: Room,
     claim: Mutex<(Claim, Version)>,
     entered: Mutex<Entered>,
+    stop: Stop,
+    stopping: Stopping,
+}
+
+/// Where a claim stands after an attempt to prolong it.
+enum Kept {
+    Ours(Claim, Version),
+    /// Nobody waits for the job any more.
+    Withdrawn,
+    /// Another worker has it, or may have.
+    Lost,
 }
 
 impl Held<'_> {
@@ -62,7 +78,7 @@ impl Bench {
     /// Does with a job what its claim says.
     pub(crate) async fn carry_out(&self, delivery: &Delivery, entered: Entered) -> Result<()> {
         let (queue, job) = (&self.queue, &delivery.job);
-        let room = self.rooms.room(&digest(&job.token.to_string()));
+        let room = self.rooms.room(&claim::name(&job.token));
         let Some(_place) = self.at_work.enter(&room.name) else {
             // Delivered twice: the first delivery is being worked on here.
             return queue.prolong(&delivery.receipt, self.config.lease).await;
@@ -86,6 +102,10 @@ impl Bench {
                     self.rooms.abandon(&room);
                     return self.report(delivery, &room, &answer).await;
                 }
+                Verdict::Withdrawn => {
+                    self.rooms.wind_down(&room, self.config.grace).await;
+                    return self.forget(delivery, &room).await;
+                }
                 Verdict::Lost(claim) => {
                     let error = Error::outcome_unknown("a worker began it and has gone silent");
                     (answered(claim, error), false)
@@ -102,16 +122,18 @@ impl Bench {
             if let State::Answered(answer) = &next.state {
                 return self.report(delivery, &room, answer).await;
             }
-            let held =
-                Held { delivery, room, claim: Mutex::new((next, version)), entered: Mutex::new(entered) };
+            let (stop, stopping) = Stop::new();
+            let stopping = self.stopping.clone().or(stopping);
+            let (claim, entered) = (Mutex::new((next, version)), Mutex::new(entered));
+            let held = Held { delivery, room, claim, entered, stop, stopping };
             return self.see_through(&held, died).await;
         }
     }
 
     async fn see_through(&self, held: &Held<'_>, died: bool) -> Result<()> {
-        let work = pin!(self.work(held, died));
+        let mut work = pin!(self.work(held, died));
         let kept = pin!(self.keep(held));
-        match select(work, kept).await {
+        match select(work.as_mut(), kept).await {
             Either::Left((Ended::With(result), _)) => {
                 let answer = match result {
                     Ok(value) => self.queue.done(&held.delivery.job, value).await?,
@@ -120,7 +142,13 @@ impl Bench {
                 self.settle(held, answer).await
             }
             Either::Left((Ended::Stopped, _)) => self.give_back(held).await,
-            Either::Right(((), _)) => {
+            Either::Right((Kept::Withdrawn, _)) => {
+                held.stop.within(Duration::ZERO);
+                // What it comes to has no reader; it is given the time to end well.
+                work.await;
+                self.forget(held.delivery, &held.room).await
+            }
+            Either::Right(_) => {
                 tracing::warn!(job = %held.delivery.job.token, "the claim is lost: what was begun is ended");
                 self.rooms.leave(&held.room);
                 Ok(())
@@ -139,7 +167,7 @@ impl Bench {
             Ok(Work::Http(request)) => {
                 let now = SystemClock.now();
                 let made = pin!(self.requests.make(request, durable::until(now, job.ends(now))));
-                match select(made, pin!(self.stopping.clone().over())).await {
+                match select(made, pin!(held.stopping.clone().over())).await {
                     Either::Left((result, _)) => Ended::With(result),
                     Either::Right(_) if job.at_most_once => Ended::With(Err(unknown())),
                     Either::Right(_) => Ended::Stopped,
@@ -167,14 +195,14 @@ impl Bench {
             }
             held
         });
-        let Either::Left((_locks, _)) = select(locks, pin!(self.stopping.clone().over())).await else {
+        let Either::Left((_locks, _)) = select(locks, pin!(held.stopping.clone().over())).await else {
             return Ended::Stopped;
         };
         held.entered.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(result) = key.as_ref().and_then(|key| self.rooms.result(key)) {
             return Ended::With(Ok(result));
         }
-        let run = || Run { command, asked, job, room: &held.room, stopping: self.stopping.clone() };
+        let run = || Run { command, asked, job, room: &held.room, stopping: held.stopping.clone() };
         let resumed = if died { run().resume().await } else { None };
         let ended = match resumed {
             Some(ended) => ended,
@@ -194,22 +222,20 @@ impl Bench {
         }
     }
 
-    /// Prolongs the claim and shows life, until the claim is lost.
-    async fn keep(&self, held: &Held<'_>) {
+    /// Prolongs the claim and shows life, until the claim is no longer ours; says how it then stands.
+    async fn keep(&self, held: &Held<'_>) -> Kept {
         let (lease, mut shown) = (self.config.lease, SystemClock.now());
         let every = (lease / 3).min(SILENCE / 3);
         loop {
             SystemClock.sleep_until(after(SystemClock.now(), every)).await;
             let now = SystemClock.now();
-            let (claim, version) = held.claim();
-            let State::Held(until) = claim.state else { return };
-            let next = Claim { state: State::Held(after(now, lease)), ..claim };
-            match self.queue.swap(&held.room.name, &next, Some(&version)).await {
-                Ok(Some(version)) => held.note(next, version),
-                Ok(None) => return,
+            let State::Held(until) = held.claim().0.state else { return Kept::Lost };
+            match self.renew(held, State::Held(after(now, lease))).await {
+                Ok(Kept::Ours(claim, version)) => held.note(claim, version),
+                Ok(kept) => return kept,
                 Err(error) if after(now, every) >= until => {
                     tracing::error!(job = %held.delivery.job.token, %error, "cannot prolong a claim in time");
-                    return;
+                    return Kept::Lost;
                 }
                 Err(error) => {
                     tracing::warn!(job = %held.delivery.job.token, %error, "cannot prolong a claim");
@@ -221,6 +247,23 @@ impl Bench {
                 self.show_life(held).await;
             }
         }
+    }
+
+    async fn renew(&self, held: &Held<'_>, state: State) -> Result<Kept> {
+        let (claim, version) = held.claim();
+        let (worker, epoch) = (claim.worker.clone(), claim.epoch);
+        let next = Claim { state, ..claim };
+        if let Some(version) = self.queue.swap(&held.room.name, &next, Some(&version)).await? {
+            return Ok(Kept::Ours(next, version));
+        }
+        Ok(match self.queue.claim(&held.room.name).await? {
+            Some((Claim { state: State::Withdrawn, .. }, _)) => Kept::Withdrawn,
+            // A prolongation that was cut off may have been written.
+            Some((standing, version)) if standing.worker == worker && standing.epoch == epoch => {
+                Kept::Ours(standing, version)
+            }
+            _ => Kept::Lost,
+        })
     }
 
     async fn prolong(&self, held: &Held<'_>) {
@@ -242,14 +285,14 @@ impl Bench {
         if self.conclude(held, state).await? {
             return self.report(held.delivery, &held.room, &answer).await;
         }
-        tracing::warn!(job = %held.delivery.job.token, "another worker has it now: its answer counts");
+        tracing::warn!(job = %held.delivery.job.token, "the job is no longer ours: this answer does not count");
         self.rooms.leave(&held.room);
         Ok(())
     }
 
     async fn give_back(&self, held: &Held<'_>) -> Result<()> {
         if self.conclude(held, State::Free).await? {
-            self.queue.prolong(&held.delivery.receipt, std::time::Duration::ZERO).await?;
+            self.queue.prolong(&held.delivery.receipt, Duration::ZERO).await?;
         }
         self.rooms.leave(&held.room);
         Ok(())
@@ -275,6 +318,15 @@ impl Bench {
                 _ => return Ok(false),
             }
         }
+    }
+
+    /// Nobody waits for a job any more, and what was begun of it has ended.
+    async fn forget(&self, delivery: &Delivery, room: &Room) -> Result<()> {
+        self.queue.delete(delivery).await?;
+        self.rooms.leave(room);
+        let (job, workflow) = (&delivery.job.token, &delivery.job.workflow);
+        tracing::info!(%job, workflow, "withdrawn: nobody waits for it any more");
+        Ok(())
     }
 
     async fn report(&self, delivery: &Delivery, room: &Room, answer: &Answer) -> Result<()> {

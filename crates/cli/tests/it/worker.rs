@@ -160,6 +160,36 @@ async fn a_worker_that_is_told_to_stop_gives_its_job_to_the_next() {
     assert_eq!(sixth(), 2, "the first time it was ended");
 }
 
+/// It would run for minutes; so does one that waits its turn, and is never begun.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_is_gone_seconds_after_its_run_is_cancelled() {
+    let home = Home::new();
+    let (script, pids) = (home.path("harness.sh"), home.path("pids"));
+    fs::write(&script, format!("#!/bin/sh\necho $$ >> {}\nexec sleep 300\n", pids.display())).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let tables = format!("parallelism = 1\n[commands.harness]\nprogram = [\"{}\"]\n", script.display());
+    let dev = dev(&home, &[("HARNESS_URL", "worker://harness")], "1").await;
+    let _worker = Worker::start(&home, "one", &tables, &[]);
+    let running = dev.send("agent/build.requested", json!({"agent_name": "a"})).await;
+    let pid = || lines(&home, "pids").first().cloned();
+    let pid = eventually("its session begins", LONG, || std::future::ready(pid())).await;
+    let queued = dev.send("agent/build.requested", json!({"agent_name": "b"})).await;
+    eventually("the other one is left to the worker", LONG, async || {
+        let (_, shown) = dev.get(&format!("/runs/{queued}")).await;
+        (shown["waiting_for"][0]["for"] == "callback").then_some(())
+    })
+    .await;
+    let (began, process) = (std::time::Instant::now(), std::path::Path::new("/proc").join(&pid));
+    assert!(process.exists());
+    home.run(&["cancel", &queued]);
+    home.run(&["cancel", &running]);
+    eventually("its session has ended", LONG, || std::future::ready((!process.exists()).then_some(()))).await;
+    assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
+    let withdrawn = || log(&home).matches("nobody waits for it any more").count();
+    eventually("both are off the queue", LONG, || std::future::ready((withdrawn() == 2).then_some(()))).await;
+    assert_eq!(lines(&home, "pids").len(), 1, "the other was never begun");
+}
+
 /// The server knows neither the address nor the secret.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_goes_out_through_the_worker_which_alone_has_the_secret() {

@@ -1,6 +1,13 @@
 //! A workflow on the stand-in for AWS, and workers that reach nothing but their queue, its replies and the bucket.
 
-use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use durable::{
     Clock, Context, Error, Result, Retry, RunId, Status, Workflow, after,
@@ -105,19 +112,24 @@ impl Rig {
             if self.ended(runs).await {
                 return;
             }
-            let url = &self.settings.queues["flow"].url;
-            let request = self.clients.sqs().receive_message().queue_url(url).max_number_of_messages(10);
-            for message in request.wait_time_seconds(1).send().await.unwrap().messages.unwrap_or_default() {
-                let record = json!({"messageId": "m", "receiptHandle": message.receipt_handle, "body": message.body,
-                                    "attributes": {"ApproximateReceiveCount": "1"}});
-                let end = after(SystemClock.now(), minutes(1));
-                let answer = self.function.invoke(json!({"Records": [record]}), "batch", end).await.unwrap();
-                assert_eq!(answer["batchItemFailures"], json!([]), "{}", record["body"]);
-                let delete = self.clients.sqs().delete_message().queue_url(url);
-                delete.receipt_handle(message.receipt_handle.unwrap()).send().await.unwrap();
-            }
+            self.take_messages().await;
         }
         panic!("{runs:?} do not end");
+    }
+
+    /// A batch of what is there.
+    async fn take_messages(&self) {
+        let url = &self.settings.queues["flow"].url;
+        let request = self.clients.sqs().receive_message().queue_url(url).max_number_of_messages(10);
+        for message in request.wait_time_seconds(1).send().await.unwrap().messages.unwrap_or_default() {
+            let record = json!({"messageId": "m", "receiptHandle": message.receipt_handle, "body": message.body,
+                                "attributes": {"ApproximateReceiveCount": "1"}});
+            let end = after(SystemClock.now(), minutes(1));
+            let answer = self.function.invoke(json!({"Records": [record]}), "batch", end).await.unwrap();
+            assert_eq!(answer["batchItemFailures"], json!([]), "{}", record["body"]);
+            let delete = self.clients.sqs().delete_message().queue_url(url);
+            delete.receipt_handle(message.receipt_handle.unwrap()).send().await.unwrap();
+        }
     }
 
     async fn ended(&self, runs: &[&str]) -> bool {
@@ -140,6 +152,27 @@ impl Rig {
             }
             Some(error) => Err(error),
         }
+    }
+
+    /// What a console does, and what the function makes of the message that it sends.
+    async fn cancel(&self, id: &str) {
+        let (ports, run) = (self.aws.ports(None), RunId::of("flow", id));
+        let cancelled = ports.journal.cancel(&run, SystemClock.now()).await.unwrap().unwrap();
+        assert_eq!(cancelled.status, Status::Cancelled);
+        ports.wakeups.wake("flow", &run, SystemClock.now()).await.unwrap();
+        self.take_messages().await;
+    }
+
+    /// How many jobs there are, those included that a worker has.
+    async fn visible_and_hidden(&self) -> u32 {
+        use aws_sdk_sqs::types::QueueAttributeName::{
+            ApproximateNumberOfMessages, ApproximateNumberOfMessagesNotVisible,
+        };
+        let names = [ApproximateNumberOfMessages, ApproximateNumberOfMessagesNotVisible];
+        let request = self.clients.sqs().get_queue_attributes().queue_url(&self.queue.jobs);
+        let counted = request.set_attribute_names(Some(names.to_vec())).send().await.unwrap();
+        let counted = counted.attributes.unwrap_or_default();
+        counted.values().map(|count| count.parse::<u32>().unwrap()).sum()
     }
 
     /// The jobs that are on the queue, without taking them.
@@ -216,6 +249,29 @@ async fn a_job_of_a_worker_that_has_gone_is_begun_again_unless_it_must_not_be() 
     worker.stop().await;
 }
 
+/// Withdrawn as it is at work: by its function, which alone hears of the cancellation, through the bucket.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_cancelled_ends_its_command_and_what_is_still_queued_is_never_begun() {
+    let rig = Rig::new().await;
+    let did = rig.folder.path().join("did").display().to_string();
+    let worker = rig.start("one", &format!("echo $$ >> {did}; exec sleep 120"));
+    rig.send("running", json!({"say": "x"})).await;
+    let read = || fs::read_to_string(&did).unwrap_or_default();
+    wait("it begins", async || !read().is_empty()).await;
+    let pid = read().trim().to_owned();
+    rig.cancel("running").await;
+    wait("it has ended", async || !Path::new("/proc").join(&pid).exists()).await;
+    worker.stop().await;
+
+    rig.send("queued", json!({"say": "x"})).await;
+    assert_eq!(rig.jobs().await.len(), 1, "the other one is off the queue");
+    rig.cancel("queued").await;
+    let worker = rig.start("two", &format!("echo begun >> {did}"));
+    wait("the queue is empty", async || rig.visible_and_hidden().await == 0).await;
+    worker.stop().await;
+    assert_eq!(read().trim(), pid, "never begun");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_of_many_makes_a_claim_and_whoever_saw_an_older_one_changes_nothing() {
     let rig = Rig::new().await;
@@ -235,10 +291,16 @@ async fn one_of_many_makes_a_claim_and_whoever_saw_an_older_one_changes_nothing(
     assert_eq!(queue.claim("other").await.unwrap(), None);
 }
 
+#[allow(clippy::disallowed_methods, reason = "a test of processes takes real time")]
+async fn wait(what: &str, holds: impl AsyncFn() -> bool) {
+    let began = Instant::now();
+    while !holds().await {
+        assert!(began.elapsed() < Duration::from_secs(30), "{what}: not within 30 s");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// By what a worker knows a job.
 fn name(job: &Job) -> String {
-    use sha2::Digest;
-    let mut name = hex::encode(sha2::Sha256::digest(job.token.to_string()));
-    name.truncate(40);
-    name
+    worker::claim::name(&job.token)
 }

@@ -1,7 +1,7 @@
 //! All ports in memory. Each operation is atomic, counted, audited, and can be the one an invocation is cut off at.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     future::pending,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -41,6 +41,7 @@ pub(super) struct State {
     pub(super) wakeups: Vec<(String, RunId, Timestamp)>,
     /// Jobs that no worker has taken yet.
     pub(super) jobs: Vec<Job>,
+    pub(super) withdrawn: HashSet<Token>,
     pub(super) history: Vec<Envelope>,
     pub(super) waits: Vec<Wait>,
     pub(super) registers: HashMap<String, Option<singleton::Register>>,
@@ -69,6 +70,11 @@ pub(super) struct Entry {
 impl World {
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nobody waits for a job any more.
+    pub(super) fn is_withdrawn(&self, job: &Token) -> bool {
+        self.state().withdrawn.contains(job)
     }
 
     /// This world's ports, with a clock.
@@ -318,7 +324,7 @@ impl Journal for World {
                     entry.run.epoch += 1;
                     entry.run.status = Status::Cancelled;
                     entry.run.ended_at = Some(now);
-                    entry.run.waiting_for.clear();
+                    entry.run.waited_for = std::mem::take(&mut entry.run.waiting_for);
                     entry.run.wake_at = None;
                 }
                 entry.run.clone()

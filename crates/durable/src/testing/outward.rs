@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::memory::World;
 use crate::{
     Admission, Blobs, Bus, Envelope, Error, Gate, Jobs, Result, RunId, Slot, Wait, Waits, Wakeups, Window,
+    callback::Token,
     job::Job,
     line,
     singleton::{self, Claim, Claimant},
@@ -102,6 +103,14 @@ impl Jobs for World {
     async fn post(&self, job: &Job) -> Result<()> {
         self.operate("post", |state| {
             state.jobs.push(job.clone());
+            Ok(())
+        })
+        .await
+    }
+
+    async fn withdraw(&self, job: &Token) -> Result<()> {
+        self.operate("withdraw_job", |state| {
+            state.withdrawn.insert(job.clone());
             Ok(())
         })
         .await

@@ -225,7 +225,7 @@ impl Simulation {
         self.actions.push((after(self.began, elapsed), Box::new(action)));
     }
 
-    /// Cancels a run.
+    /// Cancels a run. Whoever does may die over it, as [`cut_off`](Self::cut_off) asked.
     ///
     /// # Panics
     ///
@@ -238,7 +238,9 @@ impl Simulation {
             .iter()
             .find(|runnable| runnable.definition().name == workflow)
             .expect("a workflow");
-        futures::executor::block_on(cancel(runnable, &self.ports, run)).expect("no port fails");
+        let cancelled = cancel(runnable, &self.ports, run).now_or_never();
+        self.world.state().cut = false;
+        cancelled.map(|cancelled| cancelled.expect("no port fails"));
     }
 
     /// Gives an answer from outside. `None`: whoever gave it died over it, as [`cut_off`](Self::cut_off) asked.
@@ -346,7 +348,7 @@ impl Simulation {
             self.workshop.take(posted, self.duplicates, self.clock.now());
         }
         let cut = || std::mem::take(&mut self.world.state().cut);
-        self.workshop.poll(&self.ports, after(self.clock.now(), VISIBILITY), cut)
+        self.workshop.poll(&self.world, &self.ports, after(self.clock.now(), VISIBILITY), cut)
     }
 
     /// Picks up what was published and sent since.

@@ -13,7 +13,7 @@ use futures::future::{BoxFuture, Either, LocalBoxFuture, select};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::simulation::Woken;
+use super::{memory::World, simulation::Woken};
 use crate::{
     Error, Ports, Result, after,
     callback::{self, Answer, Token},
@@ -65,7 +65,13 @@ impl Workshop {
     }
 
     /// Goes on with all there is to do. A job whose worker was `cut` off is delivered again at the time given.
-    pub(super) fn poll(&mut self, ports: &Ports, again: Timestamp, mut cut: impl FnMut() -> bool) -> bool {
+    pub(super) fn poll(
+        &mut self,
+        world: &Arc<World>,
+        ports: &Ports,
+        again: Timestamp,
+        mut cut: impl FnMut() -> bool,
+    ) -> bool {
         let (Some(work), now) = (self.work.clone(), ports.clock.now()) else { return false };
         let (due, later): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.waiting).into_iter().partition(|(at, _)| *at <= now);
@@ -76,7 +82,8 @@ impl Workshop {
             if self.at_work.iter().any(|bench| bench.job.token == job.token) {
                 continue;
             }
-            let future = Box::pin(carry_out(job.clone(), work.clone(), self.memory.clone(), ports.clone()));
+            let (work, memory) = (work.clone(), self.memory.clone());
+            let future = Box::pin(carry_out(job.clone(), work, memory, world.clone(), ports.clone()));
             self.at_work.push(Bench { job, future, woken: Arc::new(Woken(AtomicBool::new(true))) });
         }
         let mut index = 0;
@@ -101,7 +108,10 @@ impl Workshop {
     }
 }
 
-async fn carry_out(job: Job, work: Work, memory: Memory, ports: Ports) -> Result<()> {
+async fn carry_out(job: Job, work: Work, memory: Memory, world: Arc<World>, ports: Ports) -> Result<()> {
+    if world.is_withdrawn(&job.token) {
+        return Ok(());
+    }
     let name = job.token.to_string();
     let known = memory.borrow().get(&name).cloned();
     let result = match known {
@@ -111,9 +121,9 @@ async fn carry_out(job: Job, work: Work, memory: Memory, ports: Ports) -> Result
         _ => {
             memory.borrow_mut().insert(name.clone(), None);
             let doing = work(job.work.load(&*ports.blobs).await?);
-            let result = match select(doing, pin!(show_life(&job.token, &ports))).await {
+            let result = match select(doing, pin!(show_life(&job.token, &world, &ports))).await {
                 Either::Left((result, _)) => result,
-                Either::Right((port_failed, _)) => return port_failed,
+                Either::Right((withdrawn, _)) => return withdrawn,
             };
             memory.borrow_mut().insert(name, Some(result.clone()));
             result
@@ -123,10 +133,13 @@ async fn carry_out(job: Job, work: Work, memory: Memory, ports: Ports) -> Result
     callback::answer(&ports, &job.token, &answer).await.map(drop)
 }
 
-/// Signs of life, as long as it is polled.
-async fn show_life(token: &Token, ports: &Ports) -> Result<()> {
+/// Signs of life, until the job is withdrawn.
+async fn show_life(token: &Token, world: &World, ports: &Ports) -> Result<()> {
     loop {
         ports.clock.sleep_until(after(ports.clock.now(), SILENCE / 3)).await;
+        if world.is_withdrawn(token) {
+            return Ok(());
+        }
         callback::answer(ports, token, &Answer::Alive).await?;
     }
 }

@@ -242,3 +242,146 @@ fn whatever_dies_what_may_be_done_once_is_begun_once() {
         },
     );
 }
+
+/// A branch fails while a worker is at work for the other, which nobody waits for any more.
+async fn fails_beside(ctx: Context<Value>, (): ()) -> Result<()> {
+    let long = ctx.step("long").run(|| ask("long"));
+    let short = ctx.step("short").retry(Retry::fixed(1, seconds(1))).run(|| ask("never"));
+    futures::try_join!(long, short).map(drop)
+}
+
+async fn one(ctx: Context<Value>, (): ()) -> Result<String> {
+    ctx.step("work").run(|| ask("first")).await
+}
+
+/// Tells when the worker's work began and, should it be ended before its time, that it was.
+fn watched(simulation: Simulation, takes: Duration) -> (Simulation, Seen) {
+    struct Ended(Seen, Option<Arc<dyn Clock>>);
+    impl Drop for Ended {
+        fn drop(&mut self) {
+            if let Some(clock) = &self.1 {
+                self.0.note(&clock.now().to_string());
+            }
+        }
+    }
+    let (clock, seen) = (simulation.clock(), Seen::default());
+    let noted = seen.clone();
+    let simulation = simulation.with_worker(move |work| {
+        let (clock, noted) = (clock.clone(), noted.clone());
+        Box::pin(async move {
+            noted.note("begun");
+            if work == "never" {
+                return Err(Error::fatal("no"));
+            }
+            let mut ended = Ended(noted, Some(clock.clone()));
+            clock.sleep_until(after(clock.now(), takes)).await;
+            ended.1 = None;
+            Ok(work)
+        })
+    });
+    (simulation, seen)
+}
+
+/// When works were ended before their time, since the first run was accepted.
+fn ends(seen: &Seen, simulation: &Simulation) -> Vec<Duration> {
+    let began = simulation.runs()[0].created_at;
+    seen.all().iter().filter_map(|noted| Some(durable::until(began, noted.parse().ok()?))).collect()
+}
+
+#[test]
+fn what_nobody_waits_for_any_more_is_ended_within_its_next_sign_of_life() {
+    let (mut simulation, seen) =
+        watched(Simulation::of(Workflow::new("w", one).on_event("go").with(())), hours(5));
+    let run = simulation.send("go", json!({})).remove(0);
+    let cancelled = run.clone();
+    simulation.at(minutes(5), move |simulation| simulation.cancel(&cancelled));
+    simulation.run_until_idle();
+    assert_eq!(simulation.run(&run).status, Status::Cancelled);
+    let [ended] = ends(&seen, &simulation)[..] else { panic!("{:?}", seen.all()) };
+    assert!(ended >= minutes(5) && ended <= minutes(6), "{ended:?}");
+
+    let workflow = Workflow::new("w", fails_beside).on_event("go");
+    let (mut simulation, seen) = watched(Simulation::of(workflow.with(())), hours(5));
+    let run = simulation.send("go", json!({})).remove(0);
+    simulation.run_until_idle();
+    let [ended] = ends(&seen, &simulation)[..] else { panic!("{:?}", seen.all()) };
+    assert_eq!(simulation.run(&run).status, Status::Failed);
+    assert!(ended <= minutes(1), "{ended:?}");
+}
+
+#[test]
+fn a_job_that_is_withdrawn_from_the_queue_is_never_begun() {
+    for ends in ["cancel", "event", "newer"] {
+        let workflow = Workflow::new("w", one).on_event("go").cancel_on(durable::CancelOn::event("stop"));
+        let workflow =
+            if ends == "newer" { workflow.singleton(durable::Singleton::newest()) } else { workflow };
+        let mut simulation = Simulation::of(workflow.with(()));
+        let run = simulation.send("go", json!({})).remove(0);
+        simulation.run_for(minutes(1));
+        assert_eq!(simulation.jobs().len(), 1);
+        let newer = match ends {
+            "cancel" => {
+                simulation.cancel(&run);
+                0
+            }
+            "event" => simulation.send("stop", json!({})).len(),
+            _ => simulation.send("go", json!({})).len(),
+        };
+        simulation.run_for(minutes(1));
+        let (mut simulation, seen) = watched(simulation, minutes(1));
+        simulation.run_until_idle();
+        assert_eq!(simulation.run(&run).status, Status::Cancelled, "{ends}");
+        assert_eq!(seen.all().len(), newer, "{ends}: {:?}", seen.all());
+    }
+}
+
+#[test]
+fn a_run_that_left_nothing_to_a_worker_withdraws_nothing() {
+    async fn sleeps(ctx: Context<Value>, (): ()) -> Result<()> {
+        ctx.step("work").run(async || Ok(())).await?;
+        ctx.sleep("pause", hours(1)).await;
+        Ok(())
+    }
+    for cancels in [true, false] {
+        let mut simulation = Simulation::of(Workflow::new("w", sleeps).on_event("go").with(()));
+        let run = simulation.send("go", json!({})).remove(0);
+        simulation.run_for(minutes(1));
+        if cancels {
+            let before = simulation.operations().len();
+            simulation.cancel(&run);
+            assert_eq!(simulation.operations()[before..], ["cancel"]);
+        }
+        simulation.run_until_idle();
+        assert!(!simulation.operations().contains(&"withdraw_job"));
+    }
+    let (mut simulation, _) = simulation(Workflow::new("w", two), minutes(1));
+    simulation.send("go", json!({}));
+    simulation.run_until_idle();
+    assert!(!simulation.operations().contains(&"withdraw_job"), "every job was answered");
+}
+
+/// Whoever dies over it: the run is cancelled by an event that is delivered again, and no work outlives it for long.
+#[test]
+fn whatever_dies_no_job_outlives_its_run() {
+    let seen = std::cell::RefCell::new(Seen::default());
+    let runs = crash_everywhere(
+        || {
+            let workflow = Workflow::new("w", one).on_event("go").cancel_on(durable::CancelOn::event("stop"));
+            let (mut simulation, noted) = watched(Simulation::of(workflow.with(())), hours(5));
+            seen.replace(noted);
+            simulation.send("go", json!({}));
+            simulation.at(minutes(3), |simulation| drop(simulation.send("stop", json!({}))));
+            simulation
+        },
+        |disturbed, undisturbed| {
+            assert_eq!(disturbed.outcomes(), undisturbed.outcomes(), "{}", disturbed.label());
+            let (seen, ends) = (seen.borrow(), ends(&seen.borrow(), disturbed));
+            let begun = seen.all().iter().filter(|seen| *seen == "begun").count();
+            assert!(begun > 0 && ends.len() == begun, "{}: {:?}", disturbed.label(), seen.all());
+            // An event that is delivered again comes 45 s later, and so does a job.
+            let last = ends.into_iter().max().unwrap();
+            assert!(last < minutes(6), "{}: {last:?}", disturbed.label());
+        },
+    );
+    assert!(runs > 20, "only {runs} places to die");
+}

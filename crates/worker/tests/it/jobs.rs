@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, os::unix::process::CommandExt, process::Command, sync::Arc};
 
-use durable::{Clock, after, minutes, seconds};
+use durable::{Clock, Jobs, after, minutes, seconds};
 use durable_local::SystemClock;
 use serde_json::json;
 use worker::{
@@ -154,4 +154,67 @@ async fn a_job_that_cannot_be_understood_fails_with_what_is_wrong() {
     // Another process sees the same.
     let other: Arc<dyn Queue> = Arc::new(LocalQueue::open(&rig.path("home")).unwrap());
     assert!(other.claim(&name(&job)).await.unwrap().is_some());
+}
+
+/// It is asked to end, and then made to; nothing is left of it on the queue.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_nobody_waits_for_any_more_is_asked_to_end_and_then_ended() {
+    let rig = Rig::new();
+    let said = rig.path("said").display().to_string();
+    let script =
+        format!("trap 'echo asked >> {said}' TERM; echo begun >> {said}; while true; do sleep 0.05; done");
+    let config = rig.command(&script, "grace = \"300ms\"");
+    let job = rig.asking(json!(1));
+    rig.post(&job).await;
+    let running = rig.start(&config);
+    eventually("it has begun", async || rig.read("said").contains("begun").then_some(())).await;
+    rig.store.withdraw(&job.token).await.unwrap();
+    let room = rig.path("state-one/jobs").join(name(&job));
+    eventually("it is gone", async || (!room.exists()).then_some(())).await;
+    assert_eq!(rig.read("said"), "begun\nasked\n");
+    assert_eq!(rig.queue.claim(&name(&job)).await.unwrap().unwrap().0, Claim::withdrawn());
+    running.stop().await;
+    assert!(rig.store.receive_job(seconds(1)).await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_withdrawn_is_not_begun_and_what_was_begun_of_it_before_a_restart_is_ended() {
+    let rig = Rig::new();
+    let config = rig.command(&format!("echo begun >> {}", rig.path("did").display()), "");
+    let (queued, begun) = (rig.asking(json!(1)), rig.asking(json!(2)));
+    for job in [&queued, &begun] {
+        rig.store.withdraw(&job.token).await.unwrap();
+        rig.post(job).await;
+    }
+    let mut orphan = Command::new("sleep").arg("60").process_group(0).spawn().unwrap();
+    let room = rig.path("state-one/jobs").join(name(&begun));
+    std::fs::create_dir_all(&room).unwrap();
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let process =
+        json!({"pid": orphan.id(), "ticks": 1, "boot": boot.trim(), "started_at": SystemClock.now()});
+    std::fs::write(room.join("process.json"), process.to_string()).unwrap();
+    std::fs::write(room.join("job.json"), json!({"job": begun, "receipt": "2"}).to_string()).unwrap();
+    let running = rig.start(&config);
+    eventually("it is ended", async || orphan.try_wait().unwrap()).await;
+    eventually("nothing is left", async || {
+        (rig.store.oldest_job().await.unwrap().is_none() && !room.exists()).then_some(())
+    })
+    .await;
+    running.stop().await;
+    assert_eq!(rig.read("did"), "");
+}
+
+/// Whoever was to withdraw it died over it: the worker's next sign of life says that nobody waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_of_life_for_what_has_ended_withdraws_the_job() {
+    let rig = Rig::new();
+    let job = rig.asking(json!(1));
+    let event =
+        durable::Envelope { id: "1".into(), name: "go".into(), data: json!({}), sent_at: SystemClock.now() };
+    let (run, now) = (durable::Run::queued("w", event, SystemClock.now()), SystemClock.now());
+    let ports = rig.store.ports(None);
+    ports.journal.begin(run.clone(), now, after(now, minutes(1))).await.unwrap();
+    ports.journal.cancel(&run.id, now).await.unwrap();
+    rig.queue.answer(&job, &durable::callback::Answer::Alive).await.unwrap();
+    assert_eq!(rig.queue.claim(&name(&job)).await.unwrap().unwrap().0, Claim::withdrawn());
 }

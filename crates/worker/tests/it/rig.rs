@@ -160,8 +160,5 @@ impl Rig {
 
 /// By what a worker knows a job.
 pub(crate) fn name(job: &Job) -> String {
-    use sha2::Digest;
-    let mut name = hex::encode(sha2::Sha256::digest(job.token.to_string()));
-    name.truncate(40);
-    name
+    worker::claim::name(&job.token)
 }

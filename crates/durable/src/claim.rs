@@ -1,12 +1,19 @@
 //! Who has begun a job, and what that means for a worker that is given it: a plain function of the claim and the time.
 //!
 //! A queue gives a job to one worker at a time, most of the time. The claim makes that certain: it is written with a compare
-//! and swap before a job begins, prolonged while it is worked on, and ends as the record of the answer.
+//! and swap before a job begins, prolonged while it is worked on, and ends as the record of the answer. Whoever ends a run
+//! writes over it that the job is withdrawn: the swap of whoever is at work then fails.
 
-use durable::{after, callback::Answer};
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    after,
+    callback::{Answer, Token},
+};
 
 /// A claim to a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +36,22 @@ pub enum State {
     Free,
     /// It is answered, for ever.
     Answered(Answer),
+    /// Nobody waits for it any more, for ever.
+    Withdrawn,
+}
+
+impl Claim {
+    /// What is written over any claim to a job that nobody waits for any more.
+    pub fn withdrawn() -> Self {
+        Self { worker: String::new(), epoch: 0, state: State::Withdrawn }
+    }
+}
+
+/// By what the claim to a job is known: a name that any file system, queue and bucket takes.
+pub fn name(token: &Token) -> String {
+    let mut name = hex::encode(Sha256::digest(token.to_string()));
+    name.truncate(40);
+    name
 }
 
 /// What a worker does with a job it was given.
@@ -46,6 +69,8 @@ pub enum Verdict {
     Lost(Claim),
     /// Nobody began it in time, and the step has stopped waiting.
     Overdue(Claim),
+    /// Its run has ended: end what was begun of it, and forget it.
+    Withdrawn,
 }
 
 /// What `worker` does at the time `now` with a job about which this claim stands.
@@ -64,6 +89,7 @@ pub fn judge(
     let Some(claim) = standing else { return begin() };
     match &claim.state {
         State::Answered(answer) => Verdict::Answer(answer.clone()),
+        State::Withdrawn => Verdict::Withdrawn,
         State::Held(_) if claim.worker == worker => Verdict::Own(claim.clone()),
         State::Held(until) if *until > now => Verdict::Busy(*until),
         State::Held(_) if at_most_once => Verdict::Lost(mine(epoch)),
@@ -73,9 +99,8 @@ pub fn judge(
 
 #[cfg(test)]
 mod tests {
-    use durable::{Error, seconds};
-
     use super::*;
+    use crate::{Error, seconds};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -117,6 +142,12 @@ mod tests {
             let answered = claim(worker, State::Answered(answer.clone()));
             assert_eq!(judged(Some(&answered), true), Verdict::Answer(answer));
         }
+    }
+
+    #[test]
+    fn what_is_withdrawn_is_nobodys_any_more() {
+        assert_eq!(judged(Some(&Claim::withdrawn()), true), Verdict::Withdrawn);
+        assert_eq!(judged(Some(&Claim::withdrawn()), false), Verdict::Withdrawn);
     }
 
     #[test]
