@@ -66,7 +66,17 @@ pub(crate) async fn shows_and_steers(stack: &Stack) {
     let steps = shown["steps"].as_array().unwrap().iter().map(|step| step["step"].as_str().unwrap());
     // What the worker did of a step is recorded as parts of it.
     let steps: Vec<_> = steps.filter(|step| !step.contains('/')).collect();
-    assert_eq!(steps, ["download-image", "vlm-evaluate", "store-result", "queue-notification"]);
+    assert_eq!(
+        steps,
+        [
+            "download-image",
+            "vlm-evaluate",
+            "store-result",
+            "request-review",
+            "await-review",
+            "queue-notification"
+        ]
+    );
     assert_eq!(shown["data"]["contractor_phone"], "083•••2222", "{shown}");
     assert_eq!(json(&signed("/api/v1/workflows", "")).as_array().unwrap().len(), 5);
     assert!(json(&signed("/api/v1/health", ""))["queues"].as_array().unwrap().len() == 5);
@@ -74,7 +84,9 @@ pub(crate) async fn shows_and_steers(stack: &Stack) {
     let again = format!("{path}/rerun");
     let order = json!({"from": "store-result", "request": "once"});
     let made = json(&Asked { method: "POST", body: Some(order), ..signed(&again, "") });
-    let made = format!("/api/v1/runs/{}", made["run_id"].as_str().unwrap());
+    let made = made["run_id"].as_str().unwrap();
+    crate::a_person_approves(stack, made).await;
+    let made = format!("/api/v1/runs/{made}");
     eventually("the run that was run again completes", async || {
         (json(&signed(&made, ""))["status"] == "completed").then_some(())
     })

@@ -90,13 +90,13 @@ def made_up_for(resources: dict[str, str]) -> None:
         TableName=table, TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires_at"}
     )
     # So that the test need not wait for two minutes: a lease lasts as long as an invocation may.
-    functions.update_function_configuration(FunctionName=resources["SendWhatsappFunction"], Timeout=20)
+    functions.update_function_configuration(FunctionName=resources["SyncDatabasesFunction"], Timeout=20)
 
 
 def deliver_twice(resources: dict[str, str]) -> None:
     """A second rule beside each of the template's: whatever one sends to a queue, the other sends as well."""
     events = boto3.client("events")
-    for name in WORKFLOWS.values():
+    for name in [*WORKFLOWS.values(), "Recorder"]:
         rule = resources[f"{name}Rule"].split("|")[-1].rsplit("/", 1)[-1]
         bus = settings["parameters"]["BusName"]
         pattern = events.describe_rule(Name=rule, EventBusName=bus)["EventPattern"]

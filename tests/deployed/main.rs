@@ -1,10 +1,12 @@
 //! The real template on a local AWS: MiniStack runs the compiled functions, over their real clients, against stand-ins for
 //! FibreFlow's services and a real PostgreSQL. Every event, and every message that a function or the worker sends to a queue, is
-//! delivered twice. The model is reached by the worker, a process of its own, and by nobody else.
+//! delivered twice. The harness (a command on a real git repository), the model and WhatsApp are reached by the worker, a process
+//! of its own, and by nobody else: no function knows where they are.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod console;
 mod stack;
+mod steer;
 
 use fibreflow::sandbox::Fault;
 use serde_json::json;
@@ -13,14 +15,16 @@ use stack::{REGISTRIES, Stack, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_deployed_template_carries_every_workflow_to_its_end() {
-    let stack = Stack::deploy().await;
+    let mut stack = Stack::deploy().await;
     every_workflow_completes(&stack).await;
     a_task_that_takes_long_becomes_an_event(&stack).await;
     a_new_registry_is_taken_up_without_a_deployment(&stack).await;
     a_process_that_dies_in_the_middle_of_a_step_loses_nothing(&stack).await;
+    a_worker_that_dies_in_the_middle_of_a_send_sends_nothing_twice(&mut stack).await;
     a_malformed_message_fails_alone(&stack);
     console::shows_and_steers(&stack).await;
     console::lets_nobody_in_who_is_not_named(&stack);
+    steer::from_the_command_line(&stack).await;
     a_switch_that_is_flipped_stops_what_is_sent(&stack).await;
     an_outage_is_one_alert(&stack).await;
     let sent_twice = stack.sent_twice();
@@ -52,6 +56,7 @@ async fn every_workflow_completes(stack: &Stack) {
         names.into_iter().any(|name| name.starts_with(built.as_str())).then_some(())
     })
     .await;
+    a_person_approves(stack, &runs[3]).await;
     for run in &runs {
         let run = stack.ended(run).await;
         assert_eq!(run["status"], "completed", "{run:#}");
@@ -65,12 +70,23 @@ async fn every_workflow_completes(stack: &Stack) {
     texts.sort();
     assert!(texts[0].starts_with("DR1733758: ") && texts[1] == "hello" && texts.len() == 2, "{texts:?}");
 
-    let sessions = stack.sandbox.harness().sessions();
-    let built: Vec<_> = sessions.iter().filter_map(|session| session.feature_id).collect();
-    assert_eq!((sessions.len(), built), (4, vec![1, 2]), "each session once, though each event came twice");
+    let each_once = ["initializer", "coding 1", "features", "coding 2", "features", "deploy", "smoke"];
+    assert_eq!(stack.sessions(), each_once, "though each event and each job came twice");
+    assert_eq!(stack.commits("sharepoint"), ["feature 2", "feature 1", "initialize"]);
     assert!(stack.sandbox.convex().rows("contractors").len() > 50);
     assert_eq!(stack.sandbox.slack().texts().len(), 1);
     assert_eq!(stack.sandbox.vlm().calls(), 1);
+}
+
+/// The evaluation waits for the event that says so.
+pub(crate) async fn a_person_approves(stack: &Stack, run: &str) {
+    eventually("the evaluation waits for a person", async || {
+        let waits = stack.shown(run)?["waiting_for"].to_string();
+        waits.contains("foto/review.decided").then_some(())
+    })
+    .await;
+    let (id, decision) = (format!("review of {run}"), json!({"dr_number": "DR1733758", "approved": true}));
+    stack.send("foto/review.decided", &id, &decision);
 }
 
 async fn a_task_that_takes_long_becomes_an_event(stack: &Stack) {
@@ -108,22 +124,15 @@ async fn a_new_registry_is_taken_up_without_a_deployment(stack: &Stack) {
     assert_eq!(answer.await["agent"]["id"], "barista");
 }
 
-/// The lease ends, the caretaker wakes the run, and the run finds out whether its message went out.
+/// The lease ends, the caretaker wakes the run, and the run goes on.
 async fn a_process_that_dies_in_the_middle_of_a_step_loses_nothing(stack: &Stack) {
-    stack.sandbox.whatsapp().break_down(Fault::Hang, Some(1));
-    let data = json!({"phone": "0845556666", "message": "cut off"});
-    let run = stack.send("whatsapp/message.queued", "cut off", &data).remove(0);
-    let function = &stack.resources["SendWhatsappFunction"];
-    eventually("the send is under way", async || {
-        let under_way = stack.command(&["runs", "--status", "running"]);
-        let is_running = under_way.as_array().unwrap().iter().any(|listed| listed["run_id"] == *run);
-        let started = is_running && {
-            let shown = stack.command(&["show", &run]);
-            let step =
-                |step: &serde_json::Value| step["name"] == "send-message" && step["status"] == "running";
-            shown["steps"].as_array().unwrap().iter().any(step)
-        };
-        started.then(|| stack.process_of(function)).flatten()
+    let convex = stack.sandbox.convex();
+    let (asked, told) = (convex.requests(), stack.sandbox.slack().texts().len());
+    convex.break_down(Fault::Hang, Some(1));
+    let run = stack.send("databases/sync.requested", "cut off", &json!({})).remove(0);
+    let function = &stack.resources["SyncDatabasesFunction"];
+    eventually("a request is under way", async || {
+        (convex.requests() > asked).then(|| stack.process_of(function)).flatten()
     })
     .await;
     // Both deliveries may have a process: none survives.
@@ -132,10 +141,27 @@ async fn a_process_that_dies_in_the_middle_of_a_step_loses_nothing(stack: &Stack
         assert!(killed.success());
     }
     let run = stack.ended(&run).await;
+    assert_eq!((&run["status"], &run["output"]["changed"]), (&json!("completed"), &json!(0)), "{run:#}");
+    assert_eq!(stack.sandbox.slack().texts().len(), told + 1, "Slack is told once");
+}
+
+/// Nobody can tell whether it went out: nobody sends it again without looking.
+async fn a_worker_that_dies_in_the_middle_of_a_send_sends_nothing_twice(stack: &mut Stack) {
+    let asked = stack.sandbox.whatsapp().requests();
+    stack.sandbox.whatsapp().break_down(Fault::Hang, Some(1));
+    let data = json!({"phone": "0845556666", "message": "cut off"});
+    let run = stack.send("whatsapp/message.queued", "cut off", &data).remove(0);
+    // The service's health, and the send.
+    eventually("the send is under way", async || {
+        (stack.sandbox.whatsapp().requests() >= asked + 2).then_some(())
+    })
+    .await;
+    stack.restart_worker();
+    let run = stack.ended(&run).await;
     let sent = stack.sandbox.whatsapp().messages().iter().filter(|message| message.text == "cut off").count();
     assert_eq!((&run["status"], sent), (&json!("completed"), 1), "{run:#}");
     let names: Vec<_> = run["steps"].as_array().unwrap().iter().map(|step| step["name"].clone()).collect();
-    assert!(names.contains(&json!("find-message")), "nobody sends again without looking: {names:?}");
+    assert!(names.contains(&json!("find-message")), "it is looked for first: {names:?}");
 }
 
 fn a_malformed_message_fails_alone(stack: &Stack) {

@@ -31,8 +31,10 @@ pub(crate) struct Stack {
     pub(crate) neon: PostgresSandbox,
     pub(crate) resources: HashMap<String, String>,
     environment: HashMap<String, String>,
-    _services: Listening,
-    _worker: Process,
+    services: Listening,
+    worker: Process,
+    /// Where the worker finds SQS, and each message twice.
+    sqs: String,
     _twice: Process,
     aws: LocalAws,
     home: tempfile::TempDir,
@@ -57,23 +59,36 @@ fn send_twice(home: &Path, aws: &LocalAws) -> (Process, String) {
     (Process(twice.spawn().unwrap()), format!("http://127.0.0.1:{port}"))
 }
 
-/// Starts the worker, which alone knows where the model is.
-fn start_worker(home: &Path, vlm: &str, deployed: &Value, aws: &LocalAws, sqs: &str) -> Process {
-    let (resources, config) = (&deployed["resources"], home.join("worker.toml"));
+/// The worker's configuration: it alone knows where the model and WhatsApp are, and how a session is begun.
+fn configure_worker(home: &Path, deployed: &Value, setting: impl Fn(&str) -> String) {
+    let resources = &deployed["resources"];
+    let workflows = ["build-agent", "send-whatsapp", "watch-whatsapp", "evaluate-foto"];
+    let queues = ["BuildAgentQueue", "SendWhatsappQueue", "WatchWhatsappQueue", "EvaluateFotoQueue"];
+    let replies = workflows.iter().zip(queues).map(|(name, queue)| format!("{name} = {}", resources[queue]));
     let text = format!(
-        "name = \"deployed\"\nstate = \"{}\"\n\
-         [queue]\njobs = {}\nbucket = {}\nreplies = {{ evaluate-foto = {} }}\n\
-         [services.vlm]\nbase = \"{vlm}\"\npaths = [\"/health\", \"/v1\"]\n",
-        home.join("worker").display(),
-        resources["JobsQueue"],
-        deployed["environment"]["DURABLE_BUCKET"],
-        resources["EvaluateFotoQueue"],
+        "name = \"deployed\"\nstate = \"{state}\"\nlease = \"5s\"\n\
+         [queue]\njobs = {jobs}\nbucket = {bucket}\nreplies = {{ {replies} }}\n\
+         [commands.harness]\nprogram = [\"{harness}\"]\npass = [\"HARNESS_ROOT\"]\none_at_a_time_by = \"agent_name\"\n\
+         [services.vlm]\nbase = \"{vlm}\"\npaths = [\"/health\", \"/v1\"]\n\
+         [services.whatsapp]\nbase = \"{whatsapp}\"\nheaders = {{ x-bridge-secret = {{ env = \"BRIDGE\" }} }}\n",
+        state = home.join("worker").display(),
+        jobs = resources["JobsQueue"],
+        bucket = deployed["environment"]["DURABLE_BUCKET"],
+        replies = replies.collect::<Vec<_>>().join(", "),
+        harness = std::fs::canonicalize(file("tests/deployed/harness.sh")).unwrap().display(),
+        vlm = setting("VLM_URL"),
+        whatsapp = setting("WHATSAPP_URL"),
     );
-    std::fs::write(&config, text).unwrap();
-    let log = std::fs::File::create(home.join("worker.log")).unwrap();
+    std::fs::write(home.join("worker.toml"), text).unwrap();
+}
+
+/// Starts the worker that is configured there.
+fn start_worker(home: &Path, secret: &str, aws: &LocalAws, sqs: &str) -> Process {
+    let log = std::fs::File::options().create(true).append(true).open(home.join("worker.log")).unwrap();
     let mut worker = Command::new(binaries().join("fibreflow"));
-    worker.arg("worker").arg("--config").arg(config).envs(credentials(aws.address));
-    worker.env("AWS_ENDPOINT_URL_SQS", sqs).stdout(log.try_clone().unwrap()).stderr(log);
+    worker.arg("worker").arg("--config").arg(home.join("worker.toml")).envs(credentials(aws.address));
+    worker.env("AWS_ENDPOINT_URL_SQS", sqs).env("HARNESS_ROOT", home).env("BRIDGE", secret);
+    worker.stdout(log.try_clone().unwrap()).stderr(log);
     Process(worker.spawn().unwrap())
 }
 
@@ -146,13 +161,14 @@ impl Stack {
                 "Architecture": "x86_64",
                 "DeletionProtection": "false",
                 "SecretName": "fibreflow-test/settings",
-                "HarnessUrl": setting("HARNESS_URL"),
+                "HarnessUrl": "worker://harness",
                 "ConvexUrl": setting("CONVEX_URL"),
-                "WhatsAppUrl": setting("WHATSAPP_URL"),
+                "WhatsAppUrl": "worker://whatsapp",
                 // Else it would send two messages a minute, and none at night.
                 "WhatsAppAccountLimits": "off",
                 "WhatsAppQuietHours": "off",
                 "VlmUrl": "worker://vlm",
+                "FotoReviewHours": "1",
                 "PhotoEndpoint": setting("PHOTO_ENDPOINT"),
                 "PhotoBuckets": setting("PHOTO_BUCKETS"),
                 "RegistryBucket": REGISTRIES,
@@ -162,9 +178,10 @@ impl Stack {
             "secrets": {
                 "NEON_DATABASE_URL": neon.url(),
                 "CONVEX_DEPLOY_KEY": setting("CONVEX_DEPLOY_KEY"),
-                "WHATSAPP_SECRET": setting("WHATSAPP_SECRET"),
+                // Only the worker has it.
+                "WHATSAPP_SECRET": "unknown to the functions",
                 "SLACK_WEBHOOK_URL": setting("SLACK_WEBHOOK_URL"),
-                "HARNESS_TOKEN": setting("HARNESS_TOKEN"),
+                "HARNESS_TOKEN": "",
                 "CONSOLE_SESSION_KEY": "0123456789abcdef0123456789abcdef",
                 "CONSOLE_OIDC_CLIENT_SECRET": "",
                 "CONSOLE_EVENT_KEYS": EVENT_KEY,
@@ -180,20 +197,33 @@ impl Stack {
             .unwrap();
         assert!(deployed.status.success(), "{}", String::from_utf8_lossy(&deployed.stderr));
         let deployed: Value = serde_json::from_slice(&deployed.stdout).unwrap();
-        let worker = start_worker(home.path(), &setting("VLM_URL"), &deployed, &aws, &sqs);
+        configure_worker(home.path(), &deployed, setting);
+        let worker = start_worker(home.path(), &setting("WHATSAPP_SECRET"), &aws, &sqs);
         let map = |name: &str| serde_json::from_value(deployed[name].clone()).unwrap();
         let (environment, resources) = (map("environment"), map("resources"));
-        Self {
-            sandbox,
-            neon,
-            resources,
-            environment,
-            _services: services,
-            _worker: worker,
-            _twice: twice,
-            aws,
-            home,
-        }
+        Self { sandbox, neon, resources, environment, services, worker, sqs, _twice: twice, aws, home }
+    }
+
+    /// Kills the worker, and starts it again.
+    pub(crate) fn restart_worker(&mut self) {
+        self.worker.0.kill().unwrap();
+        self.worker.0.wait().unwrap();
+        let secret = self.services.setting("WHATSAPP_SECRET").unwrap();
+        self.worker = start_worker(self.home.path(), &secret, &self.aws, &self.sqs);
+    }
+
+    /// The sessions that the harness was asked for, in order.
+    pub(crate) fn sessions(&self) -> Vec<String> {
+        let sessions = std::fs::read_to_string(self.home.path().join("sessions")).unwrap_or_default();
+        sessions.lines().map(|line| line.trim().to_owned()).collect()
+    }
+
+    /// What was committed to an agent's repository, the newest first.
+    pub(crate) fn commits(&self, agent: &str) -> Vec<String> {
+        let mut git = Command::new("git");
+        git.arg("-C").arg(self.home.path().join(agent)).args(["log", "--format=%s"]);
+        let log = git.output().unwrap();
+        String::from_utf8(log.stdout).unwrap().lines().map(str::to_owned).collect()
     }
 
     /// What kinds of messages SQS was sent twice.

@@ -356,6 +356,7 @@ fn the_tests_that_the_documentation_names_are_there() {
         include_str!("../../../crates/fibreflow/src/harness/features.rs"),
         include_str!("../../../crates/cli/tests/it/worker.rs"),
         include_str!("../../../crates/durable/tests/it/jobs.rs"),
+        include_str!("../../../crates/durable-aws/tests/it/worker.rs"),
         include_str!("../../../crates/worker/tests/it/jobs.rs"),
         include_str!("../../../crates/worker/tests/it/commands.rs"),
         include_str!("../../../crates/worker/tests/it/requests.rs"),

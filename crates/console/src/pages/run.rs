@@ -180,6 +180,7 @@ fn whole(run: &RunItem, end: Timestamp) -> Vec<Span> {
         RunStatus::Failed => Part::Failed,
         RunStatus::Completed => Part::Ok,
         RunStatus::Cancelled => Part::Queued,
+        RunStatus::Waiting => Part::Sleep,
         _ => Part::Active,
     };
     let queued = span(Part::Queued, run.created_at, started, "waited for its turn");
