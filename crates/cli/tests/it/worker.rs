@@ -10,7 +10,7 @@ use std::{
 use fibreflow::sandbox::Fault;
 use serde_json::json;
 
-use crate::rig::{Dev, Home, LONG, Services, eventually};
+use crate::rig::{Chance, Dev, Home, LONG, Services, eventually};
 
 /// The worker, killed when it is dropped.
 struct Worker(Child);
@@ -188,6 +188,65 @@ async fn a_command_is_gone_seconds_after_its_run_is_cancelled() {
     let withdrawn = || log(&home).matches("nobody waits for it any more").count();
     eventually("both are off the queue", LONG, || std::future::ready((withdrawn() == 2).then_some(()))).await;
     assert_eq!(lines(&home, "pids").len(), 1, "the other was never begun");
+}
+
+/// Two processes on one queue, killed again and again, the first in the end for good: every build comes to its end, no job
+/// is ever done by two at once, and one is begun again only where somebody died.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_workers_that_are_killed_at_random_moments_one_does_each_job() {
+    const KILLS: usize = 8;
+    let (home, mut chance) = (Home::new(), Chance::new());
+    let (script, did) = (home.path("harness.sh"), home.path("did"));
+    let list = r#"{"agent_name": "a", "features": [{"id": 1, "description": "x", "passes": true}]}"#;
+    let text = format!(
+        r#"#!/bin/sh
+exec 9>"{locks}-$(echo "$FIBREFLOW_TOKEN" | tr / _)"
+flock -n 9 || echo "overlap $FIBREFLOW_TOKEN" >> {did}
+echo "begun $FIBREFLOW_TOKEN" >> {did}
+sleep 0.3
+echo "ended $FIBREFLOW_TOKEN" >> {did}
+case "$FIBREFLOW_JOB" in
+*deploy*) echo '{{"version": "1", "health_url": "x"}}' ;;
+*) echo '{list}' ;;
+esac
+"#,
+        locks = home.path("lock").display(),
+        did = did.display(),
+    );
+    fs::write(&script, text).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let tables = format!("[commands.harness]\nprogram = [\"{}\"]\n", script.display());
+    let dev = dev(&home, &[("HARNESS_URL", "worker://harness")], "60").await;
+    let start = |name: &str| Worker::start(&home, name, &tables, &[]);
+    let mut workers = vec![("one", start("one")), ("two", start("two"))];
+    let mut builds = Vec::new();
+    for kill in 0..KILLS {
+        let agent = format!("agent-{kill}");
+        builds.push(dev.send("agent/build.requested", json!({"agent_name": agent})).await);
+        chance.moment(std::time::Duration::from_millis(900)).await;
+        let (name, worker) = workers.remove(0);
+        worker.kill();
+        // The last one is gone for good, and the other takes its jobs over.
+        if kill < KILLS - 1 {
+            workers.push((name, start(name)));
+        }
+    }
+    for build in &builds {
+        let run = dev.ended(build).await;
+        assert_eq!(run["status"], "completed", "{run}\n{}", log(&home));
+    }
+    let (mut begun, mut ended) = (BTreeMap::<String, usize>::new(), BTreeMap::<String, usize>::new());
+    for line in lines(&home, "did") {
+        match line.split_once(' ').unwrap() {
+            ("begun", job) => *begun.entry(job.to_owned()).or_default() += 1,
+            ("ended", job) => *ended.entry(job.to_owned()).or_default() += 1,
+            _ => panic!("two at once: {line}"),
+        }
+    }
+    assert!(begun.len() >= 2 * KILLS && begun.keys().eq(ended.keys()), "{begun:?}\n{ended:?}");
+    // A worker that died had up to four.
+    let again: usize = begun.values().map(|times| times - 1).sum();
+    assert!(again <= 4 * KILLS && begun.values().all(|times| *times <= KILLS + 1), "{begun:?}");
 }
 
 /// The server knows neither the address nor the secret.
