@@ -100,8 +100,10 @@ impl RunDetail {
             Some(Payload::Blob { bytes, .. }) => (None, Some(*bytes)),
             None => (None, None),
         };
+        let mut summary = RunSummary::of(run);
+        summary.started_at = summary.started_at.or_else(|| began(run, records));
         Ok(Self {
-            summary: RunSummary::of(run),
+            summary,
             event: run.event.clone(),
             output,
             output_bytes,
@@ -109,6 +111,12 @@ impl RunDetail {
             steps: records.iter().map(|record| StepView::of(record, now)).collect::<Result<_>>()?,
         })
     }
+}
+
+/// When a run's first step began. That the run has begun is put on record when it first stops, so that it costs no write of
+/// its own; until then its steps tell. Those that it took over from another run began before it was there.
+fn began(run: &Run, records: &[Checkpoint]) -> Option<Timestamp> {
+    records.iter().map(|record| record.started_at).min().map(|first| first.max(run.created_at))
 }
 
 impl StepView {
@@ -155,5 +163,30 @@ impl StepView {
             until,
             failures: record.failures.clone(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{StepId, after, seconds};
+
+    #[test]
+    fn a_run_that_has_not_stopped_yet_began_with_its_first_step() {
+        let at = |second| after(Timestamp::UNIX_EPOCH, seconds(second));
+        let event = Envelope { id: "e".into(), name: "go".into(), data: Value::Null, sent_at: at(5) };
+        let mut run = Run::queued("flow", event, at(5));
+        let step = |name: &str, second| {
+            let id = StepId { name: name.into(), nth: 1 };
+            Checkpoint::new(id, StepKind::Run, StepState::Started, at(second))
+        };
+        let began = |run: &Run, records: &[Checkpoint]| {
+            RunDetail::bare(run, records, at(9)).unwrap().summary.started_at
+        };
+        assert_eq!(began(&run, &[]), None);
+        assert_eq!(began(&run, &[step("b", 8), step("a", 7)]), Some(at(7)));
+        assert_eq!(began(&run, &[step("taken over", 1)]), Some(at(5)), "not before it was there");
+        run.started_at = Some(at(6));
+        assert_eq!(began(&run, &[step("a", 7)]), Some(at(6)));
     }
 }

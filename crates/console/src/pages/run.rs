@@ -111,6 +111,10 @@ impl RunRegion {
         self.run.run.status.is_final()
     }
 
+    fn is_running(&self) -> bool {
+        self.run.run.status == RunStatus::Running
+    }
+
     /// Where the page is, with another step, or none, looked at.
     fn at(&self, step: &str) -> String {
         let run = path("runs", &self.run.run.run_id);
