@@ -1,6 +1,7 @@
 //! Runs: listed, shown, ended, run again.
 
 use durable::{Bulk, BulkAction, PageRequest, Rerun, RunFilter, RunId, StepId};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -40,9 +41,18 @@ pub(crate) struct BulkOrder {
     /// are run again.
     #[serde(default)]
     pub(crate) statuses: Vec<RunStatus>,
+    /// Only those created at this time or later.
+    #[serde(default)]
+    pub(crate) from: Option<Timestamp>,
+    /// Only those created before this time.
+    #[serde(default)]
+    pub(crate) before: Option<Timestamp>,
     /// Only those started by an event of this name.
     #[serde(default)]
     pub(crate) event: Option<String>,
+    /// Only those started by the event with this id, reruns included.
+    #[serde(default)]
+    pub(crate) event_id: Option<String>,
     /// Only those with this flow-control key.
     #[serde(default)]
     pub(crate) key: Option<String>,
@@ -169,7 +179,10 @@ impl Console {
         let filter = RunFilter {
             workflows: order.workflows,
             statuses: order.statuses.into_iter().map(RunStatus::engine).collect(),
+            from: order.from,
+            before: order.before,
             event_name: order.event,
+            event_id: order.event_id,
             key: order.key,
             ..RunFilter::default()
         };

@@ -233,6 +233,18 @@ async fn many_runs_are_acted_on_after_a_dry_run() {
         json!({"action": "rerun", "workflows": ["evaluate-foto"], "statuses": ["failed"], "limit": 5});
     let dry = post(&router, "/api/v1/runs/bulk", &order).await.json();
     assert_eq!((&dry["dry_run"], dry["runs"].as_array().unwrap().len()), (&json!(true), 5));
+    let run = get(&router, &format!("/api/v1/runs/{}", dry["runs"][0].as_str().unwrap())).await.json();
+    let (created, event) = (&run["created_at"], &run["event_id"]);
+    for (only, expected) in [
+        (json!({"from": created, "event_id": event}), 1),
+        (json!({"before": created, "event_id": event}), 0),
+        (json!({"before": "1999-01-01T00:00:00Z"}), 0),
+    ] {
+        let mut order = order.clone();
+        order.as_object_mut().unwrap().extend(only.as_object().unwrap().clone());
+        let found = post(&router, "/api/v1/runs/bulk", &order).await.json();
+        assert_eq!(found["runs"].as_array().unwrap().len(), expected, "{only}");
+    }
     let before = simulation.runs().len();
     let order = json!({
         "action": "rerun", "workflows": ["evaluate-foto"], "statuses": ["failed"], "limit": 5, "dry_run": false,
@@ -296,6 +308,7 @@ async fn what_is_wrong_is_a_problem_that_names_the_field() {
         (rerun.as_str(), Some(json!({"from": 1})), 422, json!("from")),
         ("/api/v1/runs/bulk", Some(json!({"action": "burn"})), 422, json!("action")),
         ("/api/v1/runs/bulk", Some(json!({"action": "cancel", "limit": 0})), 422, json!("limit")),
+        ("/api/v1/runs/bulk", Some(json!({"action": "cancel", "from": "soon"})), 422, json!("from")),
         ("/api/v1/workflows/none/pause", Some(json!({})), 404, Value::Null),
         ("/api/v1/workflows/build-agent/resume", Some(json!({})), 409, Value::Null),
         ("/api/v1/dead-letters/redrive", Some(json!({})), 422, json!("workflow")),
