@@ -15,7 +15,7 @@ use crate::{
     scene,
 };
 
-/// The committed description; `UPDATE=1 cargo test -p console description` writes it anew.
+/// The committed description; `UPDATE=1 ./test description` writes it anew.
 const DESCRIPTION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
 
 #[test]
@@ -26,7 +26,7 @@ fn the_committed_description_is_that_of_the_code() {
         fs::write(DESCRIPTION, &described).unwrap();
     }
     let committed = fs::read_to_string(DESCRIPTION).unwrap_or_default();
-    assert!(committed == described, "docs/openapi.json is old: UPDATE=1 cargo test -p console description");
+    assert!(committed == described, "docs/openapi.json is old: UPDATE=1 ./test description");
 }
 
 #[tokio::test]
