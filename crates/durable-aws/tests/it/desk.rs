@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
+use aws_sdk_cloudwatch::types::{Dimension, MetricDatum};
 use aws_sdk_eventbridge::types::{PutEventsRequestEntry, Target};
 use aws_sdk_sqs::types::QueueAttributeName;
 use durable::{
     ActionError, Context, Delivery, Desk, Disposition, Envelope, EventFilter, PageRequest, Pauses, Redriven,
-    Result, RunFilter, RunId, Settings as Driving, Status, WaitingFor, Workflow, drive, minutes,
+    Result, RunFilter, RunId, Settings as Driving, Status, WaitingFor, Workflow, after, drive, minutes,
 };
 use durable_aws::{Aws, Settings, record, sweep};
 use jiff::Timestamp;
@@ -224,4 +225,43 @@ async fn every_event_of_the_bus_is_recorded_on_ministack() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_event_of_the_bus_is_recorded_on_moto() {
     every_event_of_the_bus_is_recorded(Kind::Moto).await;
+}
+
+/// What functions write to their logs, CloudWatch makes metrics of; here they are put there. MiniStack takes each for one of
+/// now, whatever time it has: the hours are looked at in `statistics`.
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_come_from_the_metrics_that_are_written_anyway() {
+    let stand_in = StandIn::start(Kind::MiniStack).await;
+    let (settings, _) = set_up(&stand_in, "numbers").await;
+    let (aws, clients) = (stand_in.aws(&settings).await, stand_in.clients().await);
+    let datum = |name: &str, workflow: &str, value: f64| {
+        let dimension = Dimension::builder().name("workflow").value(workflow).build();
+        MetricDatum::builder().metric_name(name).dimensions(dimension).value(value).build()
+    };
+    let data = [
+        datum("RunsStarted", "flow", 1.0),
+        datum("RunsStarted", "flow", 1.0),
+        datum("RunsStarted", "flow", 2.0),
+        datum("RunsCompleted", "flow", 3.0),
+        datum("RunsFailed", "flow", 1.0),
+        datum("StepsRetried", "flow", 4.0),
+        datum("RunsRetried", "flow", 2.0),
+        datum("RunDuration", "flow", 1_000.0),
+        datum("RunDuration", "flow", 3_000.0),
+        datum("RunDuration", "flow", 2_000.0),
+        datum("RunsStarted", "another", 100.0),
+    ];
+    let put = clients.cloudwatch().put_metric_data().namespace("Durable");
+    put.set_metric_data(Some(data.into())).send().await.unwrap();
+
+    let soon = after(Timestamp::now(), minutes(1));
+    let day = soon - jiff::SignedDuration::from_hours(24);
+    let numbers = desk(&aws).statistics(day, soon).await.unwrap();
+    let [flow] = &numbers[..] else { panic!("one workflow: {numbers:?}") };
+    let totals = &flow.totals;
+    assert_eq!((totals.started, totals.completed, totals.failed, totals.retried), (4, 3, 1, 6), "{flow:?}");
+    assert_eq!((totals.success_rate(), flow.p50_ms), (Some(0.75), Some(2_000)));
+    assert!(flow.p95_ms.is_some_and(|ms| (2_000..=3_000).contains(&ms)), "{:?}", flow.p95_ms);
+    let by_the_hour: u64 = flow.hours.iter().map(|hour| hour.counts.started).sum();
+    assert!(by_the_hour == 4 && flow.hours.len() >= 24, "{:?}", flow.hours);
 }
