@@ -4,21 +4,19 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use aws_sdk_sqs::types::{
-    ChangeMessageVisibilityBatchRequestEntry, Message, MessageAttributeValue, MessageSystemAttributeName,
-    QueueAttributeName,
+    ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName,
 };
 use durable::{Cursor, DeadLetter, DeadLetters, Error, LARGEST_PAGE, Page, PageRequest, Redriven, Result};
 use futures::future::try_join_all;
 use jiff::Timestamp;
 
-use crate::{Aws, failure::failed, message, settings::Queue};
-
-/// The attributes of a dead letter that say why it was given up, and after how many deliveries.
-const REASON: &str = "reason";
-const RECEIVES: &str = "receives";
-
-/// The longest reason that is kept with a message, in characters: a message holds 256 KiB, its attributes included.
-const LONGEST_REASON: usize = 2000;
+use crate::{
+    Aws,
+    bury::{REASON, RECEIVES},
+    failure::failed,
+    message,
+    settings::Queue,
+};
 
 /// How often a queue is asked, ten letters at a time, for those to show or for one of them.
 const ROUNDS: usize = 20;
@@ -77,21 +75,6 @@ impl DeadLetters for Aws {
 }
 
 impl Aws {
-    /// Puts a message among the dead letters of its workflow's queue, with the reason. Whether there is such a place: without
-    /// one, whoever received the message leaves it to SQS to move it, as it does when this fails.
-    pub(crate) async fn bury(&self, workflow: &str, body: &str, reason: &str, receives: u32) -> Result<bool> {
-        let Some(url) = &self.settings.queue(workflow)?.dead_letters else { return Ok(false) };
-        let attribute = |kind, value: String| {
-            MessageAttributeValue::builder().data_type(kind).string_value(value).build()
-        };
-        let request = self.clients.sqs().send_message().queue_url(url).message_body(body);
-        let request = request
-            .message_attributes(REASON, attribute("String", speakable(reason))?)
-            .message_attributes(RECEIVES, attribute("Number", receives.to_string())?);
-        request.send().await.map_err(|error| failed("SQS: SendMessage", error))?;
-        Ok(true)
-    }
-
     /// The address of the queue that a workflow's queue gives its messages up to: as the settings or its redrive policy say.
     pub(crate) async fn dead_letter_queue(&self, workflow: &str) -> Result<Option<String>> {
         let Queue { url, dead_letters, .. } = self.settings.queue(workflow)?;
@@ -213,30 +196,5 @@ fn letter(workflow: &str, message: &Message) -> DeadLetter {
     }
 }
 
-/// A reason as the attribute of a message may be: of the characters of XML, and not empty.
-fn speakable(reason: &str) -> String {
-    let is_allowed =
-        |c: &char| matches!(c, '\t' | '\n' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
-    let text: String = reason.chars().filter(is_allowed).take(LONGEST_REASON).collect();
-    if text.is_empty() { "no reason".to_owned() } else { text }
-}
-
 /// SQS has moved it and does not say why, as it does when a function dies of it; the function's log does, under the run's id.
 const FAILED: &str = "its function failed each time it was delivered; its log says why";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reason_is_one_that_a_message_can_carry() {
-        assert_eq!(
-            speakable("S3: no bucket\0 \u{1b}[31m at\n„home“ 🏠\u{ffff}"),
-            "S3: no bucket [31m at\n„home“ 🏠"
-        );
-        assert_eq!(
-            (speakable("\0").as_str(), speakable(&"ä".repeat(5000)).chars().count()),
-            ("no reason", 2000)
-        );
-    }
-}

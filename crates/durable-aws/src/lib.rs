@@ -33,6 +33,7 @@ mod answers;
 mod aws;
 mod batch;
 mod blobs;
+mod bury;
 mod bus;
 mod caretaker;
 mod clients;
