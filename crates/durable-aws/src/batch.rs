@@ -41,7 +41,7 @@ impl Function {
                 let (message, receives) = (record.message_id.as_deref(), receives(record));
                 tracing::error!(message, receives, workflow, %error, "a message that cannot be read");
                 // A newer version of the function, on its way, may be able to.
-                return self.fail(aws, record, &body, error).await;
+                return self.fail(aws, record, &body, None, error).await;
             }
         };
         let run = asked.run(workflow);
@@ -61,27 +61,33 @@ impl Function {
             },
         };
         match put_off {
-            Ok(at) => aws.defer(workflow, body.clone(), at, deferrals(record)).await.inspect_err(|error| {
+            Ok(at) => aws.defer(workflow, body, at, deferrals(record)).await.inspect_err(|error| {
                 tracing::warn!(%run, workflow, %error, "cannot put a message off");
             }),
             Err(error) => {
-                let receives = receives(record);
-                tracing::warn!(%run, workflow, receives, %error, "will try again");
-                if receives >= aws.settings.receives {
-                    self.give_up(aws, asked, &error).await;
-                }
-                self.fail(aws, record, &body, error).await
+                tracing::warn!(%run, workflow, receives = receives(record), %error, "will try again");
+                self.fail(aws, record, &body, Some(asked), error).await
             }
         }
     }
 
-    /// What becomes of a message that failed: it comes again, or goes to the dead letters once its deliveries are used up.
-    /// `Ok` if it is there.
-    async fn fail(&self, aws: &Aws, record: &SqsMessage, body: &str, error: Error) -> Result<()> {
+    /// What becomes of a message that failed, and of what it asked for: it comes again, or is given up once its deliveries are
+    /// used up. `Ok` if it is among the dead letters.
+    async fn fail(
+        &self,
+        aws: &Arc<Aws>,
+        record: &SqsMessage,
+        body: &str,
+        asked: Option<Message>,
+        error: Error,
+    ) -> Result<()> {
         let (workflow, receives) = (&self.runnable.definition().name, receives(record));
         if receives < aws.settings.receives {
             self.come_again(aws, record, receives).await;
             return Err(error);
+        }
+        if let Some(asked) = asked {
+            self.give_up(aws, asked, &error).await;
         }
         match aws.bury(workflow, body, error.message(), receives).await {
             Ok(true) => Ok(()),
@@ -105,7 +111,7 @@ impl Function {
         }
     }
 
-    /// The message goes to the dead letters; its run fails with the reason.
+    /// The run that a message asked for fails with the reason.
     async fn give_up(&self, aws: &Arc<Aws>, asked: Message, error: &Error) {
         let run = asked.run(&self.runnable.definition().name);
         // An answer that cannot be kept fails nothing but itself: its step has a time limit.

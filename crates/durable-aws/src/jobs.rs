@@ -22,7 +22,6 @@ impl Jobs for Aws {
     }
 
     async fn withdraw(&self, job: &Token) -> Result<()> {
-        let claim = serde_json::to_vec(&Claim::withdrawn())?;
-        self.put(&format!("worker/claims/{}", claim::name(job)), claim).await
+        self.put(&claim::key(&claim::name(job)), serde_json::to_vec(&Claim::withdrawn())?).await
     }
 }

@@ -47,9 +47,19 @@ impl Claim {
     }
 }
 
-/// By what the claim to a job is known: a name that any file system, queue and bucket takes.
+/// By what the claim to a job is known.
 pub fn name(token: &Token) -> String {
-    let mut name = hex::encode(Sha256::digest(token.to_string()));
+    digest(&token.to_string())
+}
+
+/// Where a claim is, by its name, in a blob store that keeps claims.
+pub fn key(name: &str) -> String {
+    format!("worker/claims/{name}")
+}
+
+/// A name that any file system, queue and bucket takes, for any text.
+pub fn digest(text: &str) -> String {
+    let mut name = hex::encode(Sha256::digest(text));
     name.truncate(40);
     name
 }

@@ -6,12 +6,11 @@ use async_trait::async_trait;
 use durable::{
     Clock, Error, Payload, Ports, Result, after,
     callback::{self, Answer},
+    claim::Claim,
     job::Job,
 };
 use durable_local::{Store, SystemClock};
 use serde_json::Value;
-
-use durable::claim::Claim;
 
 use crate::queue::{Delivery, Queue, Version};
 

@@ -4,7 +4,6 @@ use std::{fs, path::Path, time::Duration};
 
 use durable::{Clock, after};
 use durable_local::SystemClock;
-
 use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 use serde::{Deserialize, Serialize};

@@ -3,11 +3,9 @@
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
-use durable::{Result, callback::Answer, job::Job};
+use durable::{Result, callback::Answer, claim::Claim, job::Job};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-use durable::claim::Claim;
 
 /// A job that was received.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

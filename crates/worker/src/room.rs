@@ -7,10 +7,9 @@ use std::{
     time::Duration,
 };
 
-use durable::{Error, Random, Result};
+use durable::{Error, Random, Result, claim::digest};
 use durable_local::SystemRandom;
 use serde::{Serialize, de::DeserializeOwned};
-use sha2::{Digest, Sha256};
 
 use crate::{
     process::{Process, kill_marked},
@@ -30,13 +29,6 @@ pub(crate) struct Room {
     /// Names the job.
     pub(crate) name: String,
     folder: PathBuf,
-}
-
-/// A name that any file system, queue and bucket takes.
-pub(crate) fn digest(text: &str) -> String {
-    let mut name = hex::encode(Sha256::digest(text));
-    name.truncate(40);
-    name
 }
 
 impl Rooms {

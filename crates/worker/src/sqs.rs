@@ -13,12 +13,11 @@ use aws_sdk_s3::{
 use durable::{
     Blobs, Error, Payload, Result,
     callback::Answer,
+    claim::{self, Claim},
     job::{self, Job},
 };
 use durable_aws::{Clients, answer_message};
 use serde_json::Value;
-
-use durable::claim::Claim;
 
 use crate::{
     config::AwsQueue,
@@ -45,7 +44,7 @@ impl SqsQueue {
     }
 
     fn claim_key(name: &str) -> String {
-        format!("{PREFIX}worker/claims/{name}")
+        format!("{PREFIX}{}", claim::key(name))
     }
 
     async fn object(&self, key: String) -> Result<Option<(Vec<u8>, String)>> {
