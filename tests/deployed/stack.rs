@@ -75,11 +75,12 @@ fn configure_worker(home: &Path, deployed: &Value, setting: impl Fn(&str) -> Str
         jobs = resources["JobsQueue"],
         bucket = deployed["environment"]["DURABLE_BUCKET"],
         replies = replies.collect::<Vec<_>>().join(", "),
-        harness = std::fs::canonicalize(file("tests/deployed/harness.sh")).unwrap().display(),
+        harness = std::fs::canonicalize(file("crates/cli/tests/it/harness.sh")).unwrap().display(),
         vlm = setting("VLM_URL"),
         whatsapp = setting("WHATSAPP_URL"),
     );
     std::fs::write(home.join("worker.toml"), text).unwrap();
+    std::fs::copy(file("tests/deployed/scenario.sh"), home.join("scenario")).unwrap();
 }
 
 /// Starts the worker that is configured there.

@@ -1,6 +1,9 @@
 #!/bin/bash
-# A harness on a real git repository whose sessions edit, commit, fail, hang and crash, each at its time.
+# A harness on a real git repository. What an agent's features are, and which sessions fail, hang or crash, is the scenario's:
+# $HARNESS_ROOT/scenario has the functions `features`, which prints the list, and `disturb FEATURE.SESSION`. Each session is noted in
+# $HARNESS_ROOT/sessions.
 set -eu
+. "$HARNESS_ROOT/scenario"
 input=$(cat)
 field() { sed -n "s/.*\"$1\":\"\{0,1\}\([^\",}]*\).*/\1/p" <<<"$input"; }
 agent=$(field agent_name) type=$(field session_type) id=$(field feature_id)
@@ -13,14 +16,7 @@ initializer)
     if [ ! -d "$repo" ]; then
         git init -q -b main "$repo"
         cd "$repo"
-        {
-            echo "{\"agent_name\": \"$agent\", \"total_features\": 20, \"features\": ["
-            for n in 1 2 3 4 5 6; do
-                needs='[]' && [ $n = 6 ] && needs='[1, 4]'
-                echo "{\"id\": $n, \"description\": \"feature $n\", \"passes\": false, \"dependencies\": $needs},"
-            done
-            echo '{"id": 7, "description": "feature 7", "passes": false, "dependencies": [5]}]}'
-        } >feature_list.json
+        features "$agent" >feature_list.json
         touch agent.py
         git add . && git commit -qm "initialize"
     fi
@@ -32,13 +28,7 @@ coding)
     attempt=$(grep -c "^coding $id$" "$HARNESS_ROOT/sessions")
     echo "session $attempt of feature $id" >>agent.py
     echo "working on feature $id with key $FIBREFLOW_KEY" >&2
-    case "$id.$attempt" in
-    2.1) echo "API error 429: $MODEL_KEY" >&2 && exit 1 ;;
-    3.1) sleep 600 ;;
-    4.1) kill -9 $$ ;;
-    5.*) echo "the tests fail" >&2 && exit 1 ;;
-    6.1) sleep "${SLOW:-0}" ;;
-    esac
+    disturb "$id.$attempt"
     sed -i "/\"id\": $id,/s/\"passes\": false/\"passes\": true/" feature_list.json
     git commit -qam "feature $id"
     echo "{\"feature_id\": $id, \"commit\": \"$(git rev-parse --short HEAD)\"}"

@@ -58,6 +58,7 @@ fn log(home: &Home) -> String {
 fn harness(home: &Home) -> String {
     let path = home.path("harness.sh");
     fs::write(&path, include_str!("harness.sh")).unwrap();
+    fs::write(home.path("scenario"), include_str!("scenario.sh")).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     format!(
         "[commands.harness]\nprogram = [\"{}\"]\nlimit = \"2s\"\ngrace = \"500ms\"\npass = [\"HARNESS_ROOT\", \"SLOW\"]\n\
