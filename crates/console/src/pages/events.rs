@@ -137,9 +137,7 @@ async fn send_form(console: &Shared, form: &Form) -> Result<String> {
         .fields
         .text("name")
         .ok_or_else(|| Problem::body("name: expected the name of an event", "name"))?;
-    let data = serde_json::from_str(form.fields.text("data").unwrap_or("{}"))
-        .map_err(|error| Problem::body(format!("data: expected JSON: {error}"), "data"))?;
-    let data = console.restored(data, form.fields.text("like")).await?;
+    let data = console.restored(form.json("data", "{}")?, form.fields.text("like")).await?;
     let id = form.fields.text("id").map(str::to_owned);
     let sent = console.send(&form.who.name, EventOrder { name: name.to_owned(), data, id }).await?;
     Ok(sent.event_id)

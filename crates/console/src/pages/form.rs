@@ -5,6 +5,7 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Request},
     response::Redirect,
 };
+use serde_json::Value;
 
 use crate::{
     access::{Identity, Operator},
@@ -29,6 +30,14 @@ impl FromRequest<Shared> for Form {
         let fields = fields(Request::from_parts(parts, body), console).await?;
         checked(console, &who, &fields)?;
         Ok(Self { who, fields })
+    }
+}
+
+impl Form {
+    /// The JSON in a field, or in `otherwise` where the field is empty.
+    pub(super) fn json(&self, field: &'static str, otherwise: &str) -> Result<Value> {
+        serde_json::from_str(self.fields.text(field).unwrap_or(otherwise))
+            .map_err(|error| Problem::body(format!("{field}: expected JSON: {error}"), field))
     }
 }
 

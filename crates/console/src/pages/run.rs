@@ -10,7 +10,6 @@ use axum::{
 };
 use durable::{FailedAttempt, StepKind};
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::{
     Done, Page,
@@ -22,7 +21,7 @@ use crate::{
     console::{Console, Shared},
     live::{self, Told},
     markup::{Markup, render},
-    problem::{Problem, Result},
+    problem::Result,
     query::Query,
     service::RerunOrder,
     timeline::{Axis, Life, Part, Span, spans},
@@ -247,15 +246,10 @@ pub(super) async fn cancel(State(console): State<Shared>, Path(id): Path<String>
 pub(super) async fn rerun(State(console): State<Shared>, Path(id): Path<String>, form: Form) -> Done {
     let text = |name| form.fields.text(name).map(str::to_owned);
     let output = match form.fields.text("edit") {
-        Some(_) => Some(edited(form.fields.text("output").unwrap_or_default())?),
+        Some(_) => Some(form.json("output", "")?),
         None => None,
     };
     let order = RerunOrder { from: text("from"), output, request: text("request") };
     let run = console.rerun(&form.who.name, &id, order).await?;
     Ok(go(&path("runs", &run), "rerun"))
-}
-
-fn edited(text: &str) -> Result<Value> {
-    serde_json::from_str(text)
-        .map_err(|error| Problem::body(format!("output: expected JSON: {error}"), "output"))
 }
